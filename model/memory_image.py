@@ -1,0 +1,156 @@
+"""Memory image: the bytes an accelerator finds in DDR before it starts.
+
+Program, weights and parameters of an integer network, and the images of all frames, at the addresses
+of the schedule. Formats: ``docs/microarchitecture.md``, words and lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.integer_network import IntegerLayer, IntegerNetwork
+from model.plan import PassPlan, WeightRun
+from model.program import Command, encode
+from model.schedule import Schedule
+
+Ints = NDArray[np.int64]
+
+
+def build_memory(schedule: Schedule, network: IntegerNetwork, images: Sequence[Ints]) -> bytearray:
+    """The whole memory, ``schedule.memory_bytes`` long; ``images`` are (C, H, W), one per frame."""
+    if len(images) != schedule.frames:
+        raise ValueError(f"{len(images)} images for {schedule.frames} frames")
+    base = schedule.design.device.memory_base
+    memory = bytearray(schedule.memory_bytes)
+
+    def put(address: int, data: bytes) -> None:
+        memory[address - base : address - base + len(data)] = data
+
+    put(schedule.program_address, encode(bind(schedule, network)))
+    for plan in schedule.plans:
+        if plan.dw_weights is not None:
+            put(plan.dw_weights.address, _depthwise_run(schedule, plan, network))
+        put(plan.mac_weights.address, _mac_run(schedule, plan, network))
+    for frame, image in enumerate(images):
+        put(schedule.image.address + frame * schedule.image_stride, schedule.image.pack(image))
+    return memory
+
+
+def bind(schedule: Schedule, network: IntegerNetwork) -> list[Command]:
+    """The program with the network's padding, shift and rounding filled in."""
+    bound = []
+    for command in schedule.commands:
+        if command.layer is not None:
+            layer = network[command.layer]
+            settings = {
+                "pad_value": layer.pad_value,
+                "shift": layer.shift,
+                "round": int(layer.round),
+            }
+            bound.append(replace(command, fields={**command.fields, **settings}))
+        else:
+            bound.append(command)
+    return bound
+
+
+def read_map(schedule: Schedule, memory: bytes, plan: PassPlan, frame: int = 0) -> Ints:
+    """(C, H, W) values that a pass left in memory; ``frame`` counts for the last pass only."""
+    start = plan.target.address - schedule.design.device.memory_base
+    if plan is schedule.plans[-1]:
+        start += frame * schedule.output_stride
+    return plan.target.unpack(bytes(memory[start : start + plan.target.total_bytes]))
+
+
+def _pack_words(weights: Ints, bits: int) -> NDArray[np.uint8]:
+    """(words, lanes) signed weights -> (words, bytes), lane 0 lowest, padded to whole beats."""
+    words, lanes = weights.shape
+    beats = -(-lanes * bits // 64)
+    planes = (weights[:, :, None] >> np.arange(bits)) & 1
+    flat = np.zeros((words, beats * 64), dtype=np.uint8)
+    flat[:, : lanes * bits] = planes.reshape(words, lanes * bits)
+    return np.packbits(flat, axis=1, bitorder="little")
+
+
+def _pack_params(bias: Ints, mult: Ints) -> NDArray[np.uint8]:
+    """One beat per channel: bias in bits 31:0, multiplier in 47:32."""
+    beats = (bias & 0xFFFF_FFFF) | ((mult & 0xFFFF) << 32)
+    return beats.astype("<u8").view(np.uint8)
+
+
+def _join(run: WeightRun, params: NDArray[np.uint8], words: NDArray[np.uint8]) -> bytes:
+    """Groups one after the other: parameter beats, then weight words."""
+    groups = [
+        params.reshape(run.groups, -1),
+        words.reshape(run.groups, -1),
+    ]
+    data = np.concatenate(groups, axis=1)
+    assert data.shape[1] == run.group_beats * 8
+    return data.tobytes()
+
+
+def _padded(values: Ints, length: int) -> Ints:
+    result = np.zeros(length, dtype=np.int64)
+    result[: len(values)] = values
+    return result
+
+
+def _depthwise_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) -> bytes:
+    design = schedule.design
+    run, layer = plan.dw_weights, plan.item.depthwise
+    assert run is not None and layer is not None
+    found = network[layer.name]
+    lanes = design.accelerator.in_lanes
+    channels = run.groups * lanes
+    weights = np.zeros((channels, run.words), dtype=np.int64)
+    weights[: layer.out_channels] = found.weight.reshape(layer.out_channels, -1)
+    words = weights.reshape(run.groups, lanes, run.words).transpose(0, 2, 1).reshape(-1, lanes)
+    params = _pack_params(_padded(found.bias, channels), _padded(found.mult, channels))
+    return _join(run, params, _pack_words(words, design.weight_bits))
+
+
+def _mac_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) -> bytes:
+    design = schedule.design
+    acc = design.accelerator
+    run = plan.mac_weights
+    found = network[plan.item.conv.name] if plan.item.conv is not None else None
+    shape = (run.groups, run.words, acc.out_lanes * acc.in_lanes)
+    words = (_copy_words(plan, acc.out_lanes) if found is None else _conv_words(plan, found, acc.out_lanes))
+    packed = _pack_words(words.reshape(-1, shape[2]), design.weight_bits)
+    channels = run.groups * acc.out_lanes
+    count = plan.target.channels
+    bias = np.zeros(channels, dtype=np.int64)
+    mult = np.zeros(channels, dtype=np.int64)
+    if found is None:
+        mult[:count] = 1
+    elif not plan.item.raw:
+        bias[:count], mult[:count] = found.bias, found.mult
+    per_group = run.param_beats
+    bias = bias.reshape(run.groups, -1)[:, :per_group].reshape(-1)
+    mult = mult.reshape(run.groups, -1)[:, :per_group].reshape(-1)
+    return _join(run, _pack_params(bias, mult), packed)
+
+
+def _conv_words(plan: PassPlan, found: IntegerLayer, out_lanes: int) -> Ints:
+    """(groups, taps * input groups, out lanes, in lanes) of a convolution."""
+    outputs, inputs = found.weight.shape[:2]
+    lanes, taps = plan.in_lanes, plan.item.kernel**2
+    groups = plan.mac_weights.groups
+    padded = np.zeros((groups * out_lanes, plan.in_groups * lanes, taps), dtype=np.int64)
+    padded[:outputs, :inputs] = found.weight.reshape(outputs, inputs, taps)
+    split = padded.reshape(groups, out_lanes, plan.in_groups, lanes, taps)
+    return split.transpose(0, 4, 2, 1, 3)
+
+
+def _copy_words(plan: PassPlan, out_lanes: int) -> Ints:
+    """Weights 1 on the diagonal: output lane o takes input channel o of its block."""
+    lanes = plan.in_lanes
+    block = np.zeros((plan.in_groups, out_lanes, lanes), dtype=np.int64)
+    for group in range(plan.in_groups):
+        for lane in range(lanes):
+            if group * lanes + lane < out_lanes:
+                block[group, group * lanes + lane, lane] = 1
+    return np.broadcast_to(block, (plan.mac_weights.groups, *block.shape)).copy()

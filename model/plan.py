@@ -1,0 +1,170 @@
+"""Plan of a pass: its maps, tiles, weight groups and the numbers its commands carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.design import Design
+from model.errors import TandemError
+from model.feature_map import FeatureMap
+from model.passes import Pass
+from model.tiling import Tile, choose, cut
+
+
+@dataclass(frozen=True)
+class WeightRun:
+    """Groups of one weight target of one pass, contiguous in memory."""
+
+    target: int  # 0: MAC array, 1: depth-wise unit
+    groups: int
+    words: int  # per group
+    param_words: int  # per group
+    param_beats: int
+    group_beats: int
+    resident: bool  # all groups fit the store at once: fetched once a frame, else once a tile
+    address: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.groups * self.group_beats * 8
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """A pass with everything the program needs of it."""
+
+    item: Pass
+    source: FeatureMap
+    target: FeatureMap
+    tiles: tuple[Tile, ...]
+    dw_weights: WeightRun | None
+    mac_weights: WeightRun
+    in_groups: int  # input channel groups accumulated per output
+    group_step: int
+    steps: int
+    last_steps: int
+    pad_cycles: int
+    in_lanes: int
+
+    @property
+    def in_line(self) -> int:
+        """Features per line of the input buffer."""
+        return max(self.in_lanes, 8 // self.source.feature_bytes)
+
+    @property
+    def source_words(self) -> int:
+        """Input-buffer words (of in_lanes features) per pixel."""
+        return self.source.padded_channels // self.in_lanes
+
+
+def feature_map(
+    design: Design, name: str, channels: int, height: int, width: int, raw: bool
+) -> FeatureMap:
+    acc = design.accelerator
+    accumulator_bytes = 4 if acc.accumulator_bits <= 32 else 8
+    return FeatureMap(
+        name=name,
+        channels=channels,
+        height=height,
+        width=width,
+        block_channels=acc.out_lanes,
+        align=design.channel_align,
+        feature_bytes=design.feature_bytes,
+        step_channels=acc.requant_lanes,
+        slices=accumulator_bytes // design.feature_bytes if raw else 1,
+    )
+
+
+def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
+    acc = design.accelerator
+    last = item.last
+    target = feature_map(
+        design, item.name, last.out_channels, last.out_height, last.out_width, item.raw
+    )
+    _check_kernels(item, acc.dw_kernel_max, acc.conv_kernel_max)
+    tiles = cut(item, source, choose(item, source, target, acc))
+    if item.conv is not None:
+        in_groups, step = -(-source.channels // acc.in_lanes), 0
+    else:  # block-diagonal copy: each output group reads its own input groups
+        in_groups = target.block_size(0) // acc.in_lanes
+        step = acc.out_lanes // acc.in_lanes
+    steps = target.block_size(0) // acc.requant_lanes
+    last_steps = target.last_block_channels // acc.requant_lanes
+    issues = in_groups * item.kernel**2 * (4 if item.pool_kind == "maxpool" else 1)
+    return PassPlan(
+        item=item,
+        source=source,
+        target=target,
+        tiles=tiles,
+        dw_weights=_dw_weights(design, item),
+        mac_weights=_mac_weights(design, item, target, in_groups),
+        in_groups=in_groups,
+        group_step=step,
+        steps=steps,
+        last_steps=last_steps,
+        pad_cycles=max(0, steps * target.slices - issues),
+        in_lanes=acc.in_lanes,
+    )
+
+
+def _check_kernels(item: Pass, dw_max: int, conv_max: int) -> None:
+    for layer, limit, key in (
+        (item.depthwise, dw_max, "dw_kernel_max"),
+        (item.conv, conv_max, "conv_kernel_max"),
+    ):
+        if layer is not None and layer.kernel > limit:
+            raise TandemError(
+                f"layer {layer.name}: kernel {layer.kernel} is larger than accelerator.{key} = "
+                f"{limit}: raise it or choose another layer"
+            )
+
+
+def _dw_weights(design: Design, item: Pass) -> WeightRun | None:
+    if item.depthwise is None:
+        return None
+    acc = design.accelerator
+    groups = -(-item.depthwise.in_channels // acc.in_lanes)
+    words = item.depthwise.kernel**2
+    beats = -(-acc.in_lanes * design.weight_bits // 64)
+    room = (acc.buffers.dw_weight_words, acc.buffers.dw_param_words)
+    _check_group(item.depthwise.name, words, 1, room, ("dw_weight_words", "dw_param_words"))
+    return WeightRun(
+        target=1,
+        groups=groups,
+        words=words,
+        param_words=1,
+        param_beats=acc.in_lanes,
+        group_beats=acc.in_lanes + words * beats,
+        resident=groups * words <= room[0] and groups <= room[1],
+    )
+
+
+def _mac_weights(design: Design, item: Pass, target: FeatureMap, in_groups: int) -> WeightRun:
+    acc = design.accelerator
+    groups = target.blocks
+    words = in_groups * item.kernel**2
+    param_words = target.block_size(0) // acc.requant_lanes
+    beats = -(-acc.in_lanes * acc.out_lanes * design.weight_bits // 64)
+    room = (acc.buffers.weight_words, acc.buffers.param_words)
+    _check_group(item.last.name, words, param_words, room, ("weight_words", "param_words"))
+    param_beats = param_words * acc.requant_lanes
+    return WeightRun(
+        target=0,
+        groups=groups,
+        words=words,
+        param_words=param_words,
+        param_beats=param_beats,
+        group_beats=param_beats + words * beats,
+        resident=groups * words <= room[0] and groups * param_words <= room[1],
+    )
+
+
+def _check_group(
+    layer: str, words: int, params: int, room: tuple[int, int], keys: tuple[str, str]
+) -> None:
+    for need, limit, key in zip((words, params), room, keys, strict=True):
+        if need > limit:
+            raise TandemError(
+                f"layer {layer}: one weight group needs {need} {key}, the design has {limit}: "
+                f"raise accelerator.buffers.{key}"
+            )

@@ -1,0 +1,207 @@
+"""Writes the tile program of a network.
+
+The program lists, tile after tile, one command per unit in an order in which they could also run one
+after the other. Every command depends only on commands before it, so in-order dispatch into short
+queues can never deadlock, and the units overlap as far as buffers and data allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from model.feature_map import FeatureMap
+from model.plan import PassPlan, WeightRun
+from model.program import Command
+from model.tiling import Tile
+
+_POOL_CODE = {"none": 0, "maxpool": 1, "avgpool": 2}
+
+
+@dataclass(frozen=True)
+class _Input:
+    """Part of the source map that a tile reads: rows and columns present, and padding before them."""
+
+    row: int
+    col: int
+    rows: int
+    cols: int
+    pad_top: int
+    pad_left: int
+
+
+def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
+    """All commands of one frame, without the final ``end``."""
+    stores = 0
+    tile_number: dict[int, int] = {}
+    producer: PassPlan | None = None
+    producer_first_store = 0
+    for plan in plans:
+        bundle = plan.item.bundle
+        first_store = stores
+        for tile in plan.tiles:
+            tag = tile_number.get(bundle, 0)
+            tile_number[bundle] = tag + 1
+            window = _input_of(plan, tile)
+            sync = None
+            if producer is not None:
+                sync = producer_first_store + 1 + _last_producer(producer, window)
+            yield Command("load", bundle, tag, _load(plan, window, sync))
+            last = tile is plan.tiles[-1]
+            if plan.dw_weights is not None:
+                if tile.index == 0 or not plan.dw_weights.resident:
+                    yield Command("weight", bundle, tag, _weight(plan.dw_weights))
+                fields = _depthwise(plan, tile, window, last)
+                yield Command("depthwise", bundle, tag, fields, plan.item.first.name)
+            if tile.index == 0 or not plan.mac_weights.resident:
+                yield Command("weight", bundle, tag, _weight(plan.mac_weights))
+            conv = plan.item.conv.name if plan.item.conv is not None else None
+            yield Command("mac", bundle, tag, _mac(plan, tile, window, last), conv)
+            final = last and plan is plans[-1]
+            yield Command("store", bundle, tag, _store(plan, tile, last, final))
+            stores += 1
+        producer, producer_first_store = plan, first_store
+
+
+def _input_of(plan: PassPlan, tile: Tile) -> _Input:
+    halo = plan.item.halo
+    row, col = max(0, tile.row - halo), max(0, tile.col - halo)
+    end_row = min(plan.source.height, tile.row + tile.rows + halo)
+    end_col = min(plan.source.width, tile.col + tile.cols + halo)
+    return _Input(
+        row, col, end_row - row, end_col - col, max(0, halo - tile.row), max(0, halo - tile.col)
+    )
+
+
+def _last_producer(producer: PassPlan, window: _Input) -> int:
+    """Index of the last tile of the producer that writes into the window."""
+    scale = 2 if producer.item.pool is not None else 1
+
+    def overlaps(tile: Tile) -> bool:
+        row, col = tile.row // scale, tile.col // scale
+        return (
+            row < window.row + window.rows
+            and row + tile.rows // scale > window.row
+            and col < window.col + window.cols
+            and col + tile.cols // scale > window.col
+        )
+
+    return max(tile.index for tile in producer.tiles if overlaps(tile))
+
+
+def _load(plan: PassPlan, window: _Input, sync: int | None) -> dict[str, int]:
+    source = plan.source
+    line = plan.in_line
+    beat = 8 // source.feature_bytes
+    pixel_bytes = source.block_size(0) * source.feature_bytes
+    address = source.address + window.row * source.row_pitch + window.col * pixel_bytes
+    rows, cols = window.rows, window.cols
+    if source.blocks == 1 and cols == source.width and rows * cols < 1 << 16:
+        rows, cols = 1, rows * cols  # whole rows are contiguous: one long segment
+    return {
+        "address": address,
+        "row_pitch": source.row_pitch,
+        "block_pitch": source.block_pitch,
+        "rows": rows,
+        "cols": cols,
+        "blocks": source.blocks,
+        "pixel_beats": source.block_size(0) // beat,
+        "last_pixel_beats": source.last_block_channels // beat,
+        "pixel_lines": source.padded_channels // line,
+        "block_lines": source.block_size(0) // line,
+        "sync": sync or 0,
+        "sync_enable": int(sync is not None),
+        "frame_offset": int(sync is None),
+        "last_skew": window.col * (pixel_bytes - source.last_block_channels * source.feature_bytes),
+        "to_mac": int(plan.item.depthwise is None),
+    }
+
+
+def _weight(run: WeightRun) -> dict[str, int]:
+    return {
+        "address": run.address,
+        "groups": run.groups,
+        "param_beats": run.param_beats,
+        "group_words": run.words,
+        "param_words": run.param_words,
+        "group_beats": run.group_beats,
+        "target": run.target,
+    }
+
+
+def _window_fields(tile: Tile, window: _Input) -> dict[str, int]:
+    return {
+        "rows": tile.rows,
+        "cols": tile.cols,
+        "in_rows": window.rows,
+        "in_cols": window.cols,
+        "pad_top": window.pad_top,
+        "pad_left": window.pad_left,
+    }
+
+
+def _depthwise(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, int]:
+    layer, run = plan.item.depthwise, plan.dw_weights
+    assert layer is not None and run is not None
+    return {
+        **_window_fields(tile, window),
+        "groups": run.groups,
+        "pixel_words": plan.source_words,
+        "kernel5": int(layer.kernel == 5),
+        # From the integer network when the memory image is built:
+        "pad_value": 0,
+        "shift": 0,
+        "round": 0,
+        "release_weights": int(last or not run.resident),
+    }
+
+
+def _mac(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, int]:
+    run = plan.mac_weights
+    from_mid = plan.item.depthwise is not None
+    if from_mid:  # the depth-wise unit leaves exactly the tile, without halo
+        window = _Input(tile.row, tile.col, tile.rows, tile.cols, 0, 0)
+    return {
+        **_window_fields(tile, window),
+        "kernel": plan.item.kernel,
+        "source_mid": int(from_mid),
+        "groups": plan.in_groups,
+        "group_step": plan.group_step,
+        "pixel_words": plan.dw_weights.groups if plan.dw_weights else plan.source_words,
+        "out_groups": run.groups,
+        "steps": plan.steps,
+        "last_steps": plan.last_steps,
+        "pool": _POOL_CODE[plan.item.pool_kind],
+        "pad_cycles": plan.pad_cycles,
+        "pad_value": 0,
+        "shift": 0,
+        "round": 0,
+        "raw": int(plan.item.raw),
+        "group_words": run.words,
+        "param_words": run.param_words,
+        "release_weights": int(last or not run.resident),
+    }
+
+
+def _store(plan: PassPlan, tile: Tile, last: bool, final: bool) -> dict[str, int]:
+    target: FeatureMap = plan.target
+    scale = 2 if plan.item.pool is not None else 1
+    row, col = tile.row // scale, tile.col // scale
+    rows, cols = tile.rows // scale, tile.cols // scale
+    pixel_bytes = target.block_size(0) * target.channel_bytes
+    last_bytes = target.last_block_channels * target.channel_bytes
+    if target.blocks == 1 and cols == target.width and rows * cols * pixel_bytes // 8 < 1 << 16:
+        rows, cols = 1, rows * cols
+    return {
+        "address": target.address + row * target.row_pitch + col * pixel_bytes,
+        "row_pitch": target.row_pitch,
+        "block_pitch": target.block_pitch,
+        "rows": rows,
+        "segment_beats": cols * pixel_bytes // 8,
+        "last_segment_beats": cols * last_bytes // 8,
+        "out_groups": target.blocks,
+        "frame_offset": int(final or plan.item.raw),
+        "bundle_last": int(last and plan.item.bundle_last),
+        "frame_last": int(final),
+        "last_skew": col * (pixel_bytes - last_bytes),
+    }

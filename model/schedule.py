@@ -1,0 +1,112 @@
+"""Schedule: network x accelerator -> the tile program and where everything lies in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from model.design import Design
+from model.errors import TandemError
+from model.feature_map import FeatureMap
+from model.passes import build_passes
+from model.plan import PassPlan, feature_map, plan_pass
+from model.program import RECORD_BYTES, Command
+from model.program_writer import write_commands
+
+ALIGNMENT = 128  # bytes: one full burst
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The compiled shape of a design: independent of weight values and images."""
+
+    design: Design
+    plans: tuple[PassPlan, ...]
+    commands: tuple[Command, ...]
+    frames: int
+    program_address: int
+    image: FeatureMap
+    image_stride: int
+    output_stride: int
+    memory_bytes: int
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.plans[-1].target
+
+    @property
+    def stores_per_frame(self) -> int:
+        return sum(len(plan.tiles) for plan in self.plans)
+
+    @cached_property
+    def useful_macs(self) -> int:
+        """Multiply-accumulates the network asks for, a frame."""
+        return sum(plan.item.macs for plan in self.plans)
+
+
+def compile_schedule(design: Design, frames: int = 1) -> Schedule:
+    """Compile a design. TandemError says which layer needs more of which buffer, or of memory."""
+    passes = build_passes(design.network)
+    net = design.network
+    image = feature_map(design, "image", net.channels, net.height, net.width, False)
+    plans: list[PassPlan] = []
+    source = image
+    for item in passes:
+        plans.append(plan_pass(design, item, source))
+        source = plans[-1].target
+    records = sum(1 for _ in write_commands(plans)) + 1
+    return _place(design, plans, image, frames, records)
+
+
+def _place(
+    design: Design, plans: list[PassPlan], image: FeatureMap, frames: int, records: int
+) -> Schedule:
+    """Give every region of memory its address and write the program."""
+    device = design.device
+    cursor = device.memory_base
+
+    def take(size: int) -> int:
+        nonlocal cursor
+        start = cursor
+        cursor += -(-size // ALIGNMENT) * ALIGNMENT
+        return start
+
+    program_address = take(records * RECORD_BYTES)
+    weights = [
+        tuple(
+            replace(run, address=take(run.total_bytes)) if run is not None else None
+            for run in (plan.dw_weights, plan.mac_weights)
+        )
+        for plan in plans
+    ]
+    image_stride = -(-image.total_bytes // ALIGNMENT) * ALIGNMENT
+    image = replace(image, address=take(image_stride * frames))
+    placed: list[PassPlan] = []
+    output_stride = 0
+    for plan, (dw_run, mac_run) in zip(plans, weights, strict=True):
+        size = -(-plan.target.total_bytes // ALIGNMENT) * ALIGNMENT
+        output_stride = size
+        final = plan is plans[-1]
+        target = replace(plan.target, address=take(size * frames if final else size))
+        source = placed[-1].target if placed else image
+        assert mac_run is not None
+        placed.append(
+            replace(plan, source=source, target=target, dw_weights=dw_run, mac_weights=mac_run)
+        )
+    used = cursor - device.memory_base
+    if used > device.memory_bytes:
+        raise TandemError(
+            f"design {design.name}: the memory image needs {used} bytes, device {device.name} "
+            f"gives {device.memory_bytes}: fewer frames or smaller feature maps"
+        )
+    return Schedule(
+        design=design,
+        plans=tuple(placed),
+        commands=(*write_commands(placed), Command("end", 0, 0)),
+        frames=frames,
+        program_address=program_address,
+        image=image,
+        image_stride=image_stride,
+        output_stride=output_stride,
+        memory_bytes=used,
+    )

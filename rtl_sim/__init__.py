@@ -1,0 +1,1 @@
+"""The hardware: SystemVerilog library, generation, Verilator and Yosys runs."""

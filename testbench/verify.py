@@ -1,0 +1,137 @@
+"""One case at all three levels: functional, cycle level, RTL; and every difference between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.design import Design
+from model.errors import TandemError
+from model.events import Event, mismatches
+from model.functional import run_functional
+from model.integer_network import IntegerNetwork
+from model.memory_image import build_memory, read_map
+from model.schedule import Schedule, compile_schedule
+from model.simulator import Simulation, simulate
+from testbench.accelerator_run import ERROR_CODES, HostRun, Job, RtlRun, run_accelerator
+from testbench.accelerator_tb import build_accelerator
+
+Ints = NDArray[np.int64]
+WATCHDOG_FACTOR = 3  # the RTL may take this many times the simulated cycles before it counts as hung
+
+
+@dataclass(frozen=True)
+class MapDifference:
+    """A feature map of one frame and how many of its values differ."""
+
+    name: str
+    frame: int
+    values: int
+    differing: int
+    first: tuple[int, int, int] | None  # channel, row, column
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared and what differed."""
+
+    simulation: Simulation
+    rtl: HostRun
+    events: int
+    event_differences: tuple[tuple[str, Event], ...]
+    maps: tuple[MapDifference, ...]
+    counters: int
+    counter_differences: tuple[tuple[str, int, int], ...]  # name, simulator, RTL
+    functional_seconds: float
+
+    @property
+    def values(self) -> int:
+        return sum(item.values for item in self.maps)
+
+    @property
+    def value_mismatches(self) -> int:
+        return sum(item.differing for item in self.maps)
+
+    @property
+    def exact(self) -> bool:
+        """Nothing differs: values, events, counters, cycles."""
+        return (
+            not self.event_differences
+            and self.value_mismatches == 0
+            and not self.counter_differences
+            and self.simulation.total_cycles == self.rtl.total_cycles
+        )
+
+
+def verify(
+    design: Design,
+    network: IntegerNetwork,
+    images: Sequence[Ints],
+    build_root: Path,
+    work_dir: Path,
+    optimise: bool = True,
+) -> Verification:
+    """Run ``images`` as consecutive frames at all three levels and compare everything.
+
+    Compared are all values of every feature map that reaches memory, all timed events, all counters.
+    Maps inside the network hold the last frame at the end; every frame's output is kept.
+    """
+    schedule = compile_schedule(design, len(images))
+    memory = build_memory(schedule, network, images)
+    started = time.perf_counter()
+    wanted = [run_functional(design, network, image) for image in images]
+    functional_seconds = time.perf_counter() - started
+    simulation = simulate(schedule)
+    build = build_accelerator(design, schedule.memory_bytes, build_root, optimise)
+    timeout = WATCHDOG_FACTOR * simulation.total_cycles + 10_000
+    result = run_accelerator(build, Job(schedule, bytes(memory), timeout), work_dir)
+    host = result.runs[0]
+    if not host.done:
+        raise TandemError(_failed(design, host, timeout))
+    return Verification(
+        simulation=simulation,
+        rtl=host,
+        events=len(simulation.events),
+        event_differences=tuple(mismatches(simulation.events, result.events)),
+        maps=tuple(_compare_maps(schedule, result, wanted)),
+        counters=len(host.counters),
+        counter_differences=tuple(compare_counters(simulation, host)),
+        functional_seconds=functional_seconds,
+    )
+
+
+def compare_counters(simulation: Simulation, host: HostRun) -> list[tuple[str, int, int]]:
+    """Counters that differ: (name, simulator, RTL)."""
+    found = []
+    for unit, account in simulation.units.items():
+        for kind in ("busy", "wait_input", "wait_output", "wait_ddr"):
+            ours, theirs = getattr(account, kind), host.counters[f"{unit}.{kind}"]
+            if ours != theirs:
+                found.append((f"{unit}.{kind}", ours, theirs))
+    return found
+
+
+def _compare_maps(
+    schedule: Schedule, result: RtlRun, wanted: Sequence[dict[str, Ints]]
+) -> list[MapDifference]:
+    found = []
+    for plan in schedule.plans:
+        last = plan is schedule.plans[-1]
+        for frame in range(schedule.frames) if last else [schedule.frames - 1]:
+            got = read_map(schedule, result.memory, plan, frame)
+            wrong = np.argwhere(got != wanted[frame][plan.item.name])
+            first = tuple(int(i) for i in wrong[0]) if len(wrong) else None
+            found.append(MapDifference(plan.item.name, frame, got.size, len(wrong), first))  # type: ignore[arg-type]
+    return found
+
+
+def _failed(design: Design, host: HostRun, timeout: int) -> str:
+    if host.hung:
+        return f"design {design.name}: the RTL did not finish within {timeout} cycles"
+    code = ERROR_CODES.get(host.error_code, str(host.error_code))
+    return f"design {design.name}: the RTL stopped with error {host.error_code} ({code})"
