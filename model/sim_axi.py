@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 import simpy
 
-from model.ddr import DdrController
+from model.accelerator import Accelerator
+from model.ddr import DdrController, DdrStatistics
+from model.ddr_timing import DdrTiming
+from model.segments import Segment, Segments
+from model.sim_ports import Master
 
 PAGE_BYTES = 4096
 BURST_BEATS = 16
 BEAT_BYTES = 8
 LATE = 2  # SimPy priority: after everything else that happens at the same cycle
-
-Segment = tuple[int, int]  # byte address, beats
 
 
 def split_bursts(address: int, beats: int) -> Iterator[Segment]:
@@ -31,7 +33,7 @@ def split_bursts(address: int, beats: int) -> Iterator[Segment]:
         beats -= length
 
 
-def _bursts(segments: Iterable[Segment]) -> Iterator[tuple[int, int, bool]]:
+def _bursts(segments: Segments) -> Iterator[tuple[int, int, bool]]:
     """(address, beats, first of its segment)."""
     for address, beats in segments:
         first = True
@@ -139,18 +141,18 @@ class ReadMaster:
 
     def transfer(
         self,
-        segments: Iterable[Segment],
+        segments: Segments,
         accept_cycle: int,
         done: Callable[[int, int], None],
-        issued: Callable[[int], None] | None = None,
+        notify: Callable[[int], None] | None = None,
     ) -> None:
         """Read segments back to back, the first accepted at ``accept_cycle`` at the earliest.
 
-        ``done(first_beat, last_beat)`` is called when both are known, ``issued(cycle)`` when the last
+        ``done(first_beat, last_beat)`` is called when both are known, ``notify(cycle)`` when the last
         address was accepted and the master is idle again from ``cycle`` on. The next transfer may
         start then, while data of this one is still under way.
         """
-        self._issuing = _Transfer(_bursts(segments), done, issued)
+        self._issuing = _Transfer(_bursts(segments), done, notify)
         self._next = next(self._issuing.bursts)
         self._enter_calc(max(accept_cycle, self.idle_cycle) + 1)
 
@@ -219,16 +221,16 @@ class WriteMaster:
 
     def transfer(
         self,
-        segments: Iterable[Segment],
+        segments: Segments,
         accept_cycle: int,
-        sent: Callable[[int, int], None],
-        responded: Callable[[int], None] | None,
+        done: Callable[[int, int], None],
+        notify: Callable[[int], None] | None = None,
     ) -> None:
-        """Write segments; ``sent(first, last W beat)``; ``responded(cycle of the last B)``."""
+        """Write segments; ``done(first, last W beat)``; ``notify(cycle of the last B)``."""
         self._bursts = _bursts(segments)
         self._next = next(self._bursts, None)
         self._first_beat = None
-        self._sent, self._responded = sent, responded
+        self._sent, self._responded = done, notify
         self._enter_calc(max(accept_cycle, self.idle_cycle) + 1)
 
     def _enter_calc(self, cycle: int) -> None:
@@ -270,3 +272,32 @@ class WriteMaster:
             self._sent(self._first_beat, self._w_end)
         else:
             self._enter_calc(cycle + 2 if self._next[2] else cycle + 1)
+
+
+class BurstMemory:
+    """The memory system burst by burst in SimPy: the reference of ``model/sim_memory.py``."""
+
+    def __init__(
+        self, env: simpy.Environment, timing: DdrTiming, fabric_khz: int, acc: Accelerator
+    ) -> None:
+        ports = acc.ports
+        wanted = (ports.program, ports.weight, ports.load)
+        self._ddr = DdrController(env, timing, fabric_khz, max(*wanted, ports.store) + 1)
+        muxes = {p: ReadMux(env, self._ddr, p, wanted.count(p)) for p in sorted(set(wanted))}
+        limit = acc.outstanding_bursts
+        self._masters: list[Master] = [
+            ReadMaster(muxes[port], slot, limit) for slot, port in enumerate(wanted)
+        ]
+        self._masters.append(WriteMaster(env, self._ddr, ports.store, limit))
+
+    @staticmethod
+    def prepare(timing: DdrTiming, fabric_khz: int, acc: Accelerator) -> None:
+        """Nothing is compiled here."""
+
+    def master(self, index: int) -> Master:
+        """0 program, 1 weight, 2 load, 3 store."""
+        return self._masters[index]
+
+    def statistics(self) -> DdrStatistics:
+        """Totals of every burst granted so far."""
+        return self._ddr.statistics()

@@ -7,9 +7,11 @@ from typing import Any
 
 import simpy
 
+from model.ddr_timing import BEAT_BYTES, BURST_BEATS
 from model.events import Event
 from model.program import RECORD_BYTES, Command
-from model.sim_axi import BEAT_BYTES, BURST_BEATS, ReadMaster
+from model.segments import Segments
+from model.sim_ports import Master
 from model.sim_tokens import Tokens
 from model.sim_units import Account, CommandQueue
 
@@ -24,7 +26,7 @@ class Sequencer:
     def __init__(
         self,
         env: simpy.Environment,
-        master: ReadMaster,
+        master: Master,
         queues: Mapping[str, CommandQueue],
         commands: Sequence[Command],
         program_address: int,
@@ -85,7 +87,8 @@ class Sequencer:
             self._issued += 1
             issued = self.env.event()
             address = self.program_address + burst * BURST_BEATS * BEAT_BYTES
-            self.master.transfer([(address, BURST_BEATS)], accept, self._served, issued.succeed)
+            segment = Segments.one(address, BURST_BEATS)
+            self.master.transfer(segment, accept, self._served, issued.succeed)
             cycle = yield issued
             burst += 1
 

@@ -34,7 +34,8 @@ class Tokens:
     def known(self, index: int) -> Wait:
         """Wait until it is known when token ``index`` becomes visible (perhaps before it is)."""
         while len(self.times) <= index:
-            self._waiter = self.env.event()
+            if self._waiter is None:  # several units may wait for the same post
+                self._waiter = self.env.event()
             yield self._waiter
 
 

@@ -7,15 +7,17 @@ become visible) computes ahead and sleeps once a tile.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import simpy
 
 from model.events import Event
 from model.program import Command
-from model.sim_axi import ReadMaster, Segment, WriteMaster
+from model.segments import Segments
+from model.sim_ports import Master
 from model.sim_timing import UnitTiming
 from model.sim_tokens import Bank, Tokens, Wait, WeightRing
 
@@ -94,7 +96,24 @@ class Unit:
         self.queue.popped.post(cycle + 1)
 
 
-class FeatureLoad(Unit):
+class DmaUnit(Unit):
+    """A unit with an AXI master."""
+
+    master: Master
+
+    def moved(
+        self,
+        segments: Segments,
+        accept_cycle: int,
+        responded: Callable[[int], None] | None = None,
+    ) -> simpy.Event:
+        """Start a transfer; the event's value is (first beat, last beat), known ahead of time."""
+        event = self.env.event()
+        self.master.transfer(segments, accept_cycle, lambda *t: event.succeed(t), responded)
+        return event
+
+
+class FeatureLoad(DmaUnit):
     """rtl_sim/hdl/feature_load.sv"""
 
     name = "load"
@@ -104,7 +123,7 @@ class FeatureLoad(Unit):
         env: simpy.Environment,
         depth: int,
         events: list[Event],
-        master: ReadMaster,
+        master: Master,
         bank: Bank,
         stores_done: Tokens,
         stores_per_frame: int,
@@ -127,39 +146,32 @@ class FeatureLoad(Unit):
             yield from self.until(start)
             self.pop(start)
             self.event(start, "tile_start", command)
-            times = self.env.event()
-            self.master.transfer(
-                self._segments(command, frame), start + 1, lambda *t, e=times: e.succeed(t)
-            )
-            first, last = yield times
+            segments = self._segments(command, frame)
+            first, last = yield self.moved(segments, start + 1)
             self.event(first, "first_beat", command)
             self.event(last, "last_beat", command)
             self.event(last, "tile_end", command)
             self.bank.full.post(last + 1)
-            beats = _load_beats(command)
+            beats = segments.total_beats
             self.account.busy += 1 + beats
             self.account.wait_ddr += last - start - beats
             tile += 1
             yield from self.until(last + 1)
 
-    def _segments(self, command: Command, frame: int) -> Iterator[Segment]:
-        base = command.address + (frame * self.image_stride if command.frame_offset else 0)
-        for row in range(command.rows):
-            for block in range(command.blocks):
-                address = base + row * command.row_pitch + block * command.block_pitch
-                beats = command.pixel_beats
-                if block == command.blocks - 1:
-                    address -= command.last_skew
-                    beats = command.last_pixel_beats
-                yield address, command.cols * beats
+    def _segments(self, command: Command, frame: int) -> Segments:
+        return Segments(
+            base=command.address + (frame * self.image_stride if command.frame_offset else 0),
+            row_pitch=command.row_pitch,
+            rows=command.rows,
+            block_pitch=command.block_pitch,
+            blocks=command.blocks,
+            beats=command.cols * command.pixel_beats,
+            last_beats=command.cols * command.last_pixel_beats,
+            last_skew=command.last_skew,
+        )
 
 
-def _load_beats(command: Command) -> int:
-    pixel = (command.blocks - 1) * command.pixel_beats + command.last_pixel_beats
-    return command.rows * command.cols * pixel
-
-
-class WeightLoad(Unit):
+class WeightLoad(DmaUnit):
     """rtl_sim/hdl/weight_load.sv"""
 
     name = "weight"
@@ -169,7 +181,7 @@ class WeightLoad(Unit):
         env: simpy.Environment,
         depth: int,
         events: list[Event],
-        master: ReadMaster,
+        master: Master,
         rings: tuple[WeightRing, WeightRing],
     ) -> None:
         super().__init__(env, depth, events)
@@ -190,10 +202,8 @@ class WeightLoad(Unit):
                 passed = max(cycle, room)
                 self.account.wait_output += passed - cycle
                 yield from self.until(passed)
-                times = self.env.event()
-                segment = (address, command.group_beats)
-                self.master.transfer([segment], passed + 1, lambda *t, e=times: e.succeed(t))
-                first, last = yield times
+                segment = Segments.one(address, command.group_beats)
+                first, last = yield self.moved(segment, passed + 1)
                 self.event(first, "first_beat", command)
                 self.event(last, "last_beat", command)
                 self.event(last, "weight_ready", command)
@@ -388,7 +398,7 @@ class _MacShape:
         return _MacShape(cycles, issues, vectors, terms, cycles - command.pad_cycles, slices)
 
 
-class FeatureStore(Unit):
+class FeatureStore(DmaUnit):
     """rtl_sim/hdl/feature_store.sv"""
 
     name = "store"
@@ -398,7 +408,7 @@ class FeatureStore(Unit):
         env: simpy.Environment,
         depth: int,
         events: list[Event],
-        master: WriteMaster,
+        master: Master,
         output: Bank,
         stores_done: Tokens,
         frames: list[int],
@@ -423,32 +433,26 @@ class FeatureStore(Unit):
                 yield from self.until(passed)
                 last_group = group == command.out_groups - 1
                 segments = self._segments(command, frame, group)
-                sent = self.env.event()
-                done = None
-                if last_group:
-                    done = lambda at, c=command: self._tile_done(c, at)  # noqa: E731
-                self.master.transfer(
-                    segments, passed + 1, lambda *t, e=sent: e.succeed(t), done
-                )
-                first, cycle = yield sent
+                done = partial(self._tile_done, command) if last_group else None
+                first, cycle = yield self.moved(segments, passed + 1, done)
                 if group == 0:
                     self.event(first, "first_beat", command)
                 if last_group:
                     self.event(cycle, "last_beat", command)
-                beats = sum(length for _, length in segments)
+                beats = segments.total_beats
                 self.account.busy += 1 + beats
                 self.account.wait_ddr += cycle - passed - beats
                 self.output.free.post(cycle + 1)
                 banks += 1
             yield from self.until(cycle + 1)
 
-    def _segments(self, command: Command, frame: int, group: int) -> list[Segment]:
+    def _segments(self, command: Command, frame: int, group: int) -> Segments:
         last = group == command.out_groups - 1
         base = command.address + group * command.block_pitch
         base += frame * self.output_stride if command.frame_offset else 0
-        base -= command.last_skew if last else 0
         beats = command.last_segment_beats if last else command.segment_beats
-        return [(base + row * command.row_pitch, beats) for row in range(command.rows)]
+        skew = command.last_skew if last else 0
+        return Segments(base, command.row_pitch, command.rows, 0, 1, beats, beats, skew)
 
     def _tile_done(self, command: Command, cycle: int) -> None:
         self.event(cycle, "tile_end", command)

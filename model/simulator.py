@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import simpy
 
-from model.ddr import DdrController, DdrStatistics
+from model.ddr import DdrStatistics
 from model.design import Design
 from model.events import Event
 from model.schedule import Schedule
-from model.sim_axi import ReadMaster, ReadMux, WriteMaster
+from model.sim_memory import CompiledMemory
+from model.sim_ports import Memory
 from model.sim_sequencer import Sequencer
 from model.sim_timing import UnitTiming
 from model.sim_tokens import Bank, Tokens, WeightRing
@@ -28,8 +29,6 @@ from model.sim_units import (
     Mac,
     WeightLoad,
 )
-
-PROGRAM_SLOT, WEIGHT_SLOT, LOAD_SLOT = range(3)
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,16 @@ class Simulation:
         return per_frame / (lanes * self.cycles_per_frame)
 
 
-def simulate(schedule: Schedule) -> Simulation:
-    """Run the schedule's program for its frames. Deterministic."""
+def simulate(schedule: Schedule, memory: type[Memory] = CompiledMemory) -> Simulation:
+    """Run the schedule's program for its frames. Deterministic.
+
+    ``memory``: the memory system; ``CompiledMemory`` and ``BurstMemory`` give the same cycles.
+    """
+    design = schedule.design
+    memory.prepare(design.device.ddr, design.clock_khz, design.accelerator)
     started = time.perf_counter()
     env = simpy.Environment()
-    machine = _Machine(env, schedule)
+    machine = _Machine(env, schedule, memory)
     env.run()
     frames = machine.frame_done
     if len(frames) != schedule.frames:
@@ -82,7 +86,7 @@ def simulate(schedule: Schedule) -> Simulation:
         frame_done_cycles=tuple(frames),
         events=tuple(sorted(machine.events)),
         units=accounts,
-        ddr=machine.ddr.statistics(),
+        ddr=machine.memory.statistics(),
         useful_macs=schedule.useful_macs * schedule.frames,
         seconds=time.perf_counter() - started,
     )
@@ -91,16 +95,14 @@ def simulate(schedule: Schedule) -> Simulation:
 class _Machine:
     """All units, buffers and ports of one accelerator, wired as in rtl_sim/hdl/tandem_core.sv."""
 
-    def __init__(self, env: simpy.Environment, schedule: Schedule) -> None:
+    def __init__(self, env: simpy.Environment, schedule: Schedule, memory: type[Memory]) -> None:
         design = schedule.design
         acc = design.accelerator
         self.env = env
         self.events: list[Event] = []
         self.frame_done: list[int] = []
-        ports = max(acc.ports.program, acc.ports.weight, acc.ports.load, acc.ports.store) + 1
-        self.ddr = DdrController(env, design.device.ddr, design.clock_khz, ports)
-        program, weight, load = self._read_masters(schedule)
-        store = WriteMaster(env, self.ddr, acc.ports.store, acc.outstanding_bursts)
+        self.memory: Memory = memory(env, design.device.ddr, design.clock_khz, acc)
+        program, weight, load, store = (self.memory.master(index) for index in range(4))
         timing = UnitTiming.of(acc)
         source, mid, output = Bank(env), Bank(env), Bank(env)
         mac_ring = WeightRing(env, acc.buffers.weight_words, acc.buffers.param_words)
@@ -156,18 +158,6 @@ class _Machine:
         )
         for process in (*units, self.sequencer):
             env.process(process.run())
-
-    def _read_masters(self, schedule: Schedule) -> tuple[ReadMaster, ReadMaster, ReadMaster]:
-        acc = schedule.design.accelerator
-        wanted = (acc.ports.program, acc.ports.weight, acc.ports.load)
-        muxes = {
-            port: ReadMux(self.env, self.ddr, port, wanted.count(port)) for port in set(wanted)
-        }
-        program, weight, load = (
-            ReadMaster(muxes[port], slot, acc.outstanding_bursts)
-            for slot, port in enumerate(wanted)
-        )
-        return program, weight, load
 
     def accounts(self) -> dict[str, Account]:
         return {

@@ -1,8 +1,8 @@
 """AXI slaves and a segment source for unit benches: agents of `testbench.clocked`.
 
-They keep the contract of the memory the masters are made for: one ID, responses in order, data of a
-read burst and the response of a write burst come some cycles after the request. What happened when is
-in public lists, cycles as counted by `simulate`.
+They keep the contract of the memory the masters are made for: one ID, responses in order, data of
+a read burst and the response of a write burst come some cycles after the request. What happened
+when is in public lists, cycles as counted by `simulate`.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class ReadSlave:
         return self.memory.get(address, default_word(address))
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self._ready = not self.ar_stall(cycle)
         self.port["arready"].value = self._ready
         stalled = self.r_stall(cycle)
@@ -124,6 +125,7 @@ class ReadSlave:
             self.port["rlast"].value = last
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         if self._sending:
             self.beats.append((cycle, self._queue.popleft()[1]))
         valid = value(self.port["arvalid"])
@@ -143,7 +145,7 @@ class ReadSlave:
 
 
 class WriteSlave:
-    """Takes writes into `memory` (byte address -> 64 bits); B comes `latency` cycles after WLAST."""
+    """Takes writes into `memory` (byte address -> 64 bits); B is `latency` cycles after WLAST."""
 
     def __init__(
         self,
@@ -171,6 +173,7 @@ class WriteSlave:
         return len(self.responses) < len(self.bursts)
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self._ready, self._w_ready = not self.aw_stall(cycle), not self.w_stall(cycle)
         self.dut.axi_awready_i.value = self._ready
         self.dut.axi_wready_i.value = self._w_ready
@@ -181,6 +184,7 @@ class WriteSlave:
         self.dut.axi_bresp_i.value = self.fault[1] if faulty and self.fault else 0
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         if self._answering:
             self._answers.popleft()
             self.responses.append(cycle)
@@ -212,9 +216,8 @@ class WriteSlave:
             self._beat = 0
             self._answers.append(cycle + self.latency)
 
-
     def check_gapless(self) -> None:
-        """First beat at max(accept + 2, last beat of the burst before + 1), then every open cycle."""
+        """First beat at max(accept + 2, last of the burst before + 1), then every open cycle."""
         position, last, start = 0, -1, 0
         for burst in self.bursts:
             first = max(burst.accepted + 2, last + 1)

@@ -33,6 +33,7 @@ class Checker:
         self.data: list[int] = []
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self.halt = self.halt_stall(cycle)
         self.dut.halt_i.value = self.halt
         self.offered = self.taken < len(self.segments) and not self.stall(cycle)
@@ -41,6 +42,7 @@ class Checker:
             self.dut.seg_address_i.value, self.dut.seg_beats_i.value = self.segments[self.taken]
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         model = self.model
         assert value(self.dut.seg_ready_o) == (model.state == "idle"), cycle
         assert value(self.dut.ar_valid_o) == (model.state == "req"), cycle
@@ -97,7 +99,7 @@ async def bad_response_is_reported(dut: Any) -> None:
     errors: list[int] = []
 
     class Watch:
-        def drive(self, cycle: int) -> None: ...
+        def drive(self, _cycle: int) -> None: ...
 
         def sample(self, cycle: int) -> None:
             if value(dut.error_o):

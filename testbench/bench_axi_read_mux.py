@@ -32,6 +32,7 @@ class Masters:
         self.beats = 0
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         for slot in range(SLOTS):
             able = self.mask >> slot & 1 and self.open[slot] < OUTSTANDING
             if self.request[slot] is None and able and not self.stall[slot](cycle):
@@ -39,11 +40,14 @@ class Masters:
                 address = 0x2000_0000 * slot + 4096 * self.rng.randrange(100)
                 self.request[slot] = (address, beats)
         requests = [item or (0, 1) for item in self.request]
-        self.dut.ar_valid_i.value = sum((item is not None) << i for i, item in enumerate(self.request))
+        self.dut.ar_valid_i.value = sum(
+            (item is not None) << i for i, item in enumerate(self.request)
+        )
         self.dut.ar_address_i.value = sum(item[0] << 32 * i for i, item in enumerate(requests))
         self.dut.ar_len_i.value = sum(item[1] - 1 << 4 * i for i, item in enumerate(requests))
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         assert value(dut.axi_arvalid_o) == (self.register is not None), cycle
         if self.register is not None:

@@ -31,6 +31,7 @@ class Checker:
         self.halt = self.offered = False
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self.halt = self.halt_stall(cycle)
         self.dut.halt_i.value = self.halt
         self.offered = self.taken < len(self.segments) and not self.stall(cycle)
@@ -42,6 +43,7 @@ class Checker:
         self.dut.data_i.value = self.data
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         model = self.model
         assert value(self.dut.seg_ready_o) == (model.state == "idle"), cycle
         assert value(self.dut.axi_awvalid_o) == (model.state == "req"), cycle

@@ -27,6 +27,7 @@ class Model:
         self.tag = 0
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         taken = self.reserved + len(self.full)
         self.actions = (
             taken < BANKS and not self.stalls[0](cycle),
@@ -39,6 +40,7 @@ class Model:
         dut.post_tag_i.value = self.tag
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         assert value(dut.free_o) == (self.reserved + len(self.full) < BANKS), cycle
         assert value(dut.full_o) == bool(self.full), cycle

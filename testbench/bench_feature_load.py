@@ -14,6 +14,7 @@ from testbench.command_source import CommandSource, split
 
 TILES = 12
 BANKS = 2
+STORE_CYCLES = 64
 
 
 class Geometry:
@@ -31,12 +32,11 @@ class Geometry:
         storage = 64 // self.beat_features
         mask = (1 << self.feature_bits) - 1
         return sum(
-            (beat >> storage * i & mask) << self.feature_bits * i
-            for i in range(self.beat_features)
+            (beat >> storage * i & mask) << self.feature_bits * i for i in range(self.beat_features)
         )
 
     def command(self, rng: random.Random, tile: int) -> Command:
-        """A random tile that fits a bank; its last sync waits for `tile` stores."""
+        """A random tile that fits a bank; some wait for stores, the later the more."""
         while True:
             blocks = rng.randrange(1, 4)
             block_lines, last_lines = rng.randrange(1, 4), rng.randrange(1, 4)
@@ -55,7 +55,7 @@ class Geometry:
             "last_pixel_beats": last_lines * self.sub_banks,
             "pixel_lines": pixel_lines,
             "block_lines": block_lines,
-            "sync": max(0, tile - rng.randrange(4)),
+            "sync": rng.randrange(6 * tile + 1),
             "sync_enable": rng.randrange(2),
             "frame_offset": 0,
             "last_skew": 8 * rng.randrange(40),
@@ -112,14 +112,16 @@ class Surroundings:
         self.check: Any = None
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self.dut.bank_free_i.value = self.taken - self.released < BANKS
         self.dut.bank_write_i.value = len(self.full) % BANKS
-        if not self.stall(cycle) and cycle % 16 == 0:
+        if not self.stall(cycle) and cycle % STORE_CYCLES == 0:
             self.stores += 1
             self.stores_from.append(cycle)
         self.dut.stores_done_i.value = self.stores
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         self.classes.append(value(dut.class_o))
         if value(dut.tile_start_o):
@@ -138,7 +140,8 @@ class Surroundings:
             self.released += 1
             self.free_from.append(cycle + 1)
         if value(dut.tile_end_o):
-            assert value(dut.bank_post_o) and value(dut.last_beat_o)
+            assert value(dut.bank_post_o)
+            assert value(dut.last_beat_o)
             self.full.append(cycle)
 
 
@@ -158,9 +161,9 @@ async def tiles_reach_the_buffer(dut: Any) -> None:
             assert around.buffer[base + line, sub] == features, (tile, line, sub)
 
     class Tags:
-        def drive(self, cycle: int) -> None: ...
+        def drive(self, _cycle: int) -> None: ...
 
-        def sample(self, cycle: int) -> None:
+        def sample(self, _cycle: int) -> None:
             for kind in ("tile_start", "tile_end", "first_beat", "last_beat"):
                 if value(getattr(dut, f"{kind}_o")):
                     bundle, tile = value(dut.event_bundle_o), value(dut.event_tile_o)
@@ -178,9 +181,7 @@ async def tiles_reach_the_buffer(dut: Any) -> None:
     _check_cycles(commands, source, around)
 
 
-def _check_cycles(
-    commands: list[Command], source: CommandSource, around: Surroundings
-) -> None:
+def _check_cycles(commands: list[Command], source: CommandSource, around: Surroundings) -> None:
     position = 0
     for tile, command in enumerate(commands):
         ready = source.pushed[tile] + 1

@@ -9,7 +9,7 @@ import cocotb
 
 from model.program import Command
 from testbench.axi_agents import WriteSlave
-from testbench.clocked import Stall, bench_rng, simulate, value
+from testbench.clocked import Agent, Stall, bench_rng, simulate, value
 from testbench.command_source import CommandSource, split
 
 TILES = 10
@@ -56,7 +56,7 @@ def random_command(rng: random.Random, tile: int, lines: int, line_beats: int) -
 
 
 class OutputBuffer:
-    """Post-process and output RAM: fills a bank when one is free, answers reads after two cycles."""
+    """Post-process and output RAM: fills banks as they get free, answers reads after two cycles."""
 
     def __init__(
         self, dut: Any, rng: random.Random, groups: list[Group], lines: int, line_beats: int
@@ -74,6 +74,7 @@ class OutputBuffer:
         self._next = 0
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         free = len(self.filled) - len(self.released) < BANKS
         # A group takes a while to compute, so that the store sometimes waits.
         if free and len(self.filled) < len(self.groups) and cycle >= self._next:
@@ -90,6 +91,7 @@ class OutputBuffer:
             self.dut.ram_data_i.value = line
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         self._reads.append(value(self.dut.ram_addr_o) if value(self.dut.ram_re_o) else None)
         if value(self.dut.bank_release_o):
             self.released.append(cycle)
@@ -112,10 +114,11 @@ class Events:
         self.seen: dict[str, list[tuple[int, int, int]]] = {kind: [] for kind, _ in self.KINDS}
         self.classes: list[int] = []
 
-    def drive(self, cycle: int) -> None:
+    def drive(self, _cycle: int) -> None:
         """Nothing to drive."""
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         self.classes.append(value(self.dut.class_o))
         for kind, side in self.KINDS:
             if value(getattr(self.dut, f"{kind}_o")):
@@ -135,7 +138,7 @@ async def tiles_reach_memory(dut: Any) -> None:
     slave, source = WriteSlave(dut, rng), CommandSource(dut, rng, commands)
     buffer = OutputBuffer(dut, rng, groups, lines, line_beats)
     events = Events(dut)
-    agents = [slave, source, buffer, events]
+    agents: list[Agent] = [slave, source, buffer, events]
     await simulate(dut, agents, lambda: len(events.seen["tile_end"]) == TILES)
 
     bursts = [(burst.address, burst.beats) for burst in slave.bursts]

@@ -25,6 +25,7 @@ class Model:
         self.write: tuple[int, int] | None = None
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         dut, rng = self.dut, self.rng
         self.write = None
         if not self.write_stall(cycle):
@@ -40,6 +41,7 @@ class Model:
         self.reads += read
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         arrived = self.pipe.pop(0)
         self.shown = self.shown if arrived is None else arrived
         if self.shown is not None:

@@ -25,6 +25,7 @@ class Model:
         self.word = 0
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         self.push = len(self.words) < self.depth and not self.push_stall(cycle)
         self.pop = bool(self.words) and not self.pop_stall(cycle)
         self.word = self.rng.getrandbits(len(self.dut.data_i))
@@ -33,6 +34,7 @@ class Model:
         self.dut.data_i.value = self.word
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         assert value(self.dut.valid_o) == bool(self.words), cycle
         assert value(self.dut.full_o) == (len(self.words) == self.depth), cycle
         assert value(self.dut.count_o) == len(self.words), cycle

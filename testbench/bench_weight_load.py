@@ -1,4 +1,4 @@
-"""weight_load: bursts, store writes, credits and cycles of random runs of groups for both targets."""
+"""weight_load: bursts, store writes, credits and cycles of random groups for both targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cocotb
 
 from model.program import Command
 from testbench.axi_agents import UNIT_READ, ReadSlave
-from testbench.clocked import Stall, bench_rng, simulate, value
+from testbench.clocked import Agent, Stall, bench_rng, simulate, value
 from testbench.command_source import CommandSource, split
 
 COMMANDS = 12
@@ -57,7 +57,8 @@ class Stores:
         self.reserves: list[int] = []
         self.writes: list[tuple[int, int, str, int, int, int]] = []
 
-    def drive(self, cycle: int) -> None:
+    def drive(self, _cycle: int) -> None:
+        """Inputs of this cycle."""
         for target in range(2):
             self.history[target].append((self.free[target][0], self.free[target][1]))
         words, params = (
@@ -67,6 +68,7 @@ class Stores:
         self.dut.free_params_i.value = params
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         for target in range(2):
             if value(dut.word_we_o) >> target & 1:
@@ -87,7 +89,8 @@ class Stores:
                 self.free[target][1] -= sizes[1]
                 self.reserves.append(cycle)
             if value(dut.post_o) >> target & 1:
-                assert value(dut.weight_ready_o) and value(dut.weight_target_o) == target
+                assert value(dut.weight_ready_o)
+                assert value(dut.weight_target_o) == target
                 self.posted[target] += 1
                 self.posts.append((cycle, target))
 
@@ -102,10 +105,11 @@ class Events:
         self.seen: dict[str, list[tuple[int, int, int]]] = {kind: [] for kind in self.KINDS}
         self.classes: list[int] = []
 
-    def drive(self, cycle: int) -> None:
+    def drive(self, _cycle: int) -> None:
         """Nothing to drive."""
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         self.classes.append(value(self.dut.class_o))
         for kind in self.KINDS:
             if value(getattr(self.dut, f"{kind}_o")):
@@ -116,8 +120,8 @@ class Events:
 @cocotb.test()
 async def groups_reach_their_store(dut: Any) -> None:
     """Every write, every burst, and the cycle of every event."""
-    lanes = [int(item) for item in cocotb.plusargs["lanes"].split(",")]
-    word_beats = [int(item) for item in cocotb.plusargs["word_beats"].split(",")]
+    lanes = [int(item) for item in str(cocotb.plusargs["lanes"]).split(",")]
+    word_beats = [int(item) for item in str(cocotb.plusargs["word_beats"]).split(",")]
     rng = bench_rng()
     commands = [random_command(rng, lanes, word_beats) for _ in range(COMMANDS)]
     groups = [
@@ -128,7 +132,7 @@ async def groups_reach_their_store(dut: Any) -> None:
     slave, source = ReadSlave(dut, rng, UNIT_READ), CommandSource(dut, rng, commands)
     stores, events = Stores(dut, rng), Events(dut)
     beats = sum(group.command.group_beats for group in groups)
-    agents = [slave, source, stores, events]
+    agents: list[Agent] = [slave, source, stores, events]
     await simulate(dut, agents, lambda: len(stores.writes) == beats)
 
     bursts = [(burst.address, burst.beats) for burst in slave.bursts]
@@ -175,8 +179,8 @@ def _check_cycles(
         for _ in range(command.groups):
             credit = end + 1
             history = stores.history[command.target]
-            while history[credit] < (command.group_words, 0) or (
-                history[credit][1] < command.param_words
+            while (
+                history[credit][0] < command.group_words or history[credit][1] < command.param_words
             ):
                 assert events.classes[credit] == 2
                 credit += 1

@@ -62,6 +62,7 @@ class Writer:
         return group
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         dut = self.dut
         dut.reserve_i.value = dut.post_i.value = 0
         dut.word_we_i.value = dut.param_we_i.value = 0
@@ -88,6 +89,7 @@ class Writer:
             self.actions.append("post")
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         assert value(dut.free_words_o) == self.free[0], cycle
         assert value(dut.free_params_o) == self.free[1], cycle
@@ -119,6 +121,7 @@ class Reader:
         self.releases: list[str] = []
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         dut, writer, rng = self.dut, self.writer, self.rng
         words = [word for group in writer.posted for word in group.words]
         params = [item for group in writer.param_owners for item in group.params]
@@ -145,6 +148,7 @@ class Reader:
             self.releases.append("params")
 
     def sample(self, cycle: int) -> None:
+        """Look at the settled cycle."""
         dut = self.dut
         word, param = self.word_pipe.pop(0), self.param_pipe.pop(0)
         if word is not None:

@@ -1,8 +1,8 @@
 """Cycle-by-cycle test benches: agents that drive inputs and look at outputs in lockstep.
 
-In every clock cycle each agent first drives (registers have their values of this cycle, nothing else
-is settled), then all of them sample (everything is settled, the clock edge is about to come). So an
-agent is a synchronous circuit: what it drives depends on what it sampled in earlier cycles.
+In every clock cycle each agent first drives (registers have their values of this cycle, nothing
+else is settled), then all of them sample (everything is settled, the clock edge is about to come).
+So an agent is a synchronous circuit: what it drives depends on what it sampled in earlier cycles.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _FULL_STALL_CYCLES = 64
 class Agent(Protocol):
     """One side of an interface."""
 
-    def drive(self, cycle: int) -> None:
+    def drive(self, cycle: int, /) -> None:
         """Set inputs of the design for this cycle."""
 
-    def sample(self, cycle: int) -> None:
+    def sample(self, cycle: int, /) -> None:
         """Look at the settled cycle."""
 
 
@@ -62,7 +62,7 @@ class Probe:
     def __init__(self, look: Callable[[int], None]) -> None:
         self._look = look
 
-    def drive(self, cycle: int) -> None:
+    def drive(self, _cycle: int) -> None:
         """Nothing to drive."""
 
     def sample(self, cycle: int) -> None:
@@ -83,15 +83,19 @@ async def simulate(
     Every input but the clock is 0 during reset. AssertionError if the limit is reached.
     """
     for handle in dut:
-        if handle._name.endswith("_i") and handle._name != "clk_i":
+        name = handle._name  # noqa: SLF001  cocotb's own way to a handle's name
+        if name.endswith("_i") and name != "clk_i":
             handle.value = 0
-    dut.rst_i.value = 1
+    reset = getattr(dut, "rst_i", None)  # memories have none
+    if reset is not None:
+        reset.value = 1
     Clock(dut.clk_i, PERIOD_NS, unit="ns", impl="gpi").start()
     for _ in range(3):
         await FallingEdge(dut.clk_i)
     for cycle in range(limit):
         await FallingEdge(dut.clk_i)
-        dut.rst_i.value = 0
+        if reset is not None:
+            reset.value = 0
         for agent in agents:
             agent.drive(cycle)
         await Timer(1, "ns")

@@ -28,6 +28,7 @@ class CommandSource:
         self._mask = (1 << len(dut.cmd_i)) - 1
 
     def drive(self, cycle: int) -> None:
+        """Inputs of this cycle."""
         # full is a register: it has its value of this cycle already.
         push = (
             len(self.pushed) < len(self.commands)
@@ -39,7 +40,7 @@ class CommandSource:
             self.dut.cmd_i.value = record(self.commands[len(self.pushed)]) & self._mask
             self.pushed.append(cycle)
 
-    def sample(self, cycle: int) -> None:
+    def sample(self, _cycle: int) -> None:
         """Nothing to look at."""
 
 

@@ -1,0 +1,1 @@
+"""Networks in PyTorch, quantisers, training and export; needs the extra ``[quant]``."""

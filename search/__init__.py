@@ -1,0 +1,1 @@
+"""The co-design search: bundles, their selection, coordinate descent, accelerator sizing."""

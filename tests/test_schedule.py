@@ -1,0 +1,153 @@
+"""Claims about passes, tiles, weight groups, memory layout and the tile program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.design import Design, design_from_dict, load_design
+from model.design_writer import design_to_dict
+from model.errors import TandemError
+from model.passes import build_passes
+from model.program import RECORD_BYTES, checksum, encode
+from model.schedule import Schedule, compile_schedule
+
+DESIGNS = ("tiny", "tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel", "dnn_a")
+
+
+def changed(root: Path, name: str, **changes: Any) -> Design:
+    """A committed design with keys replaced, named ``table__key`` or ``table__table__key``."""
+    data = design_to_dict(load_design(root / "designs" / f"{name}.toml"))
+    for path, value in changes.items():
+        *tables, key = path.split("__")
+        target = data
+        for table in tables:
+            target = target[table]
+        target[key] = value
+    return design_from_dict(data, name)
+
+
+@pytest.fixture(params=DESIGNS)
+def schedule(request: pytest.FixtureRequest, root: Path) -> Schedule:
+    return compile_schedule(load_design(root / "designs" / f"{request.param}.toml"))
+
+
+def test_dw_then_pw_then_pool_is_one_pass(root: Path) -> None:
+    passes = build_passes(changed(root, "tiny", network__bundles=[["dw3", "conv1:8", "maxpool"]]).network)
+    assert [len(item.layers) for item in passes] == [3, 1]
+
+
+def test_a_conv3_after_a_depthwise_layer_starts_a_pass(root: Path) -> None:
+    design = changed(
+        root,
+        "tiny_conv",
+        network__bundles=[["dw3", "conv3:8", "conv1:8", "maxpool", "avgpool"]],
+        network__head=["conv1:4"],
+    )
+    names = [item.name for item in build_passes(design.network)]
+    assert names == [
+        "bundle0.dw3",
+        "bundle0.conv3",
+        "bundle0.maxpool",
+        "bundle0.avgpool",
+        "head.conv1",
+    ]
+
+
+def test_tiles_cover_every_output_pixel_once(schedule: Schedule) -> None:
+    for plan in schedule.plans:
+        seen: set[tuple[int, int]] = set()
+        for tile in plan.tiles:
+            cells = {
+                (row, col)
+                for row in range(tile.row, tile.row + tile.rows)
+                for col in range(tile.col, tile.col + tile.cols)
+            }
+            assert not cells & seen
+            seen |= cells
+        scale = 2 if plan.item.pool is not None else 1
+        assert len(seen) == plan.target.height * plan.target.width * scale**2
+
+
+def test_regions_of_memory_do_not_overlap(schedule: Schedule) -> None:
+    base = schedule.design.device.memory_base
+    regions = [(schedule.program_address, len(schedule.commands) * RECORD_BYTES)]
+    regions.append((schedule.image.address, schedule.image.total_bytes))
+    for plan in schedule.plans:
+        regions.append((plan.target.address, plan.target.total_bytes))
+        for run in (plan.dw_weights, plan.mac_weights):
+            if run is not None:
+                regions.append((run.address, run.total_bytes))
+    regions.sort()
+    for (start, size), (following, _) in zip(regions, regions[1:], strict=False):
+        assert start + size <= following
+    assert regions[-1][0] + regions[-1][1] <= base + schedule.memory_bytes
+
+
+def test_a_load_waits_for_the_stores_that_write_what_it_reads(schedule: Schedule) -> None:
+    stores = 0
+    for command in schedule.commands:
+        if command.unit == "load" and command.sync_enable:
+            assert 0 < command.sync <= stores
+        stores += command.unit == "store"
+
+
+def test_every_record_decodes_to_its_checksum(schedule: Schedule) -> None:
+    data = encode(schedule.commands)
+    assert len(data) % 128 == 0
+    for index in range(len(schedule.commands)):
+        record = data[index * RECORD_BYTES : (index + 1) * RECORD_BYTES]
+        assert checksum(record[:-4]) == int.from_bytes(record[-4:], "little")
+
+
+def test_any_changed_word_changes_the_checksum(schedule: Schedule) -> None:
+    record = schedule.commands[0].encode()
+    for word in range(15):
+        damaged = bytearray(record)
+        damaged[4 * word + word % 4] ^= 0x10
+        assert checksum(bytes(damaged[:-4])) != int.from_bytes(record[-4:], "little")
+
+
+def test_the_generated_package_is_the_committed_one() -> None:
+    from model.program import package_text
+    from rtl_sim.generate import PROGRAM_PACKAGE
+
+    assert PROGRAM_PACKAGE.read_text() == package_text(), "run python -m rtl_sim.generate"
+
+
+@pytest.mark.parametrize(
+    ("buffer", "value"),
+    [("input_lines", 4), ("mid_words", 2), ("output_lines", 2), ("dw_line_words", 2)],
+)
+def test_a_tile_too_large_for_its_buffer_says_need_and_limit(
+    root: Path, buffer: str, value: int
+) -> None:
+    design = changed(root, "tiny", accelerator__tile={"height": 8, "width": 24})
+    buffers = replace(design.accelerator.buffers, **{buffer: value})
+    design = replace(design, accelerator=replace(design.accelerator, buffers=buffers))
+    with pytest.raises(TandemError, match=rf"bundle0.*needs \d+ {buffer}, the design has {value}"):
+        compile_schedule(design)
+
+
+def test_weights_that_do_not_fit_their_store_name_the_layer(root: Path) -> None:
+    design = changed(root, "tiny", accelerator__buffers__weight_words=2)
+    with pytest.raises(TandemError, match=r"layer bundle1.*needs \d+ weight_words, the design has 2"):
+        compile_schedule(design)
+
+
+def test_weights_that_fit_only_group_by_group_are_fetched_for_every_tile(root: Path) -> None:
+    resident = compile_schedule(changed(root, "tiny"))
+    streamed = compile_schedule(changed(root, "tiny", accelerator__buffers__weight_words=13))
+
+    def runs(schedule: Schedule) -> int:
+        return sum(command.unit == "weight" for command in schedule.commands)
+
+    assert runs(streamed) > runs(resident)
+
+
+def test_a_memory_image_too_large_for_the_device_is_refused(root: Path) -> None:
+    with pytest.raises(TandemError, match="memory image needs"):
+        compile_schedule(load_design(root / "designs" / "dnn_a.toml"), frames=2000)
