@@ -1,7 +1,7 @@
 """Timed events and the file format that simulator and RTL share.
 
-One event a line: ``cycle unit kind bundle tile``, sorted. Cycle 0 is the clock edge that accepts the
-start write. Comparing two runs is comparing two sorted lists.
+One event a line: ``cycle unit kind bundle tile``, sorted. Cycle 0 is the clock edge that accepts
+the start write. Comparing two runs is comparing two sorted lists.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class Event(NamedTuple):
 
 def write_events(path: Path, events: Iterable[Event]) -> None:
     """Write the events sorted, one a line."""
-    text = "".join(f"{e.cycle} {e.unit} {e.kind} {e.bundle} {e.tile}\n" for e in sorted(events))
-    path.write_text(text)
+    path.write_text("".join(" ".join(map(str, event)) + "\n" for event in sorted(events)))
 
 
 def read_events(path: Path) -> list[Event]:
@@ -48,7 +47,7 @@ def read_events(path: Path) -> list[Event]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         parts = line.split()
         if len(parts) != 5 or parts[1] not in UNITS or parts[2] not in KINDS:
-            raise TandemError(f"{path}:{number}: {line!r} is not an event: run the simulation again")
+            raise TandemError(f"{path}:{number}: {line!r} is no event: simulate again")
         cycle, unit, kind, bundle, tile = parts
         events.append(Event(int(cycle), unit, kind, int(bundle), int(tile)))
     return sorted(events)

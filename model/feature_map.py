@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 class FeatureMap:
     """One feature map in memory, layout ``[row][block][column][channel in block]``.
 
-    Channels come in blocks of ``block_channels`` (the accelerator's output lanes); the last block is
-    rounded up to ``align`` channels. A raw map holds signed accumulators as ``slices`` planes of
+    Channels come in blocks of ``block_channels`` (the accelerator's output lanes); the last block
+    is rounded up to ``align`` channels. A raw map holds signed accumulators as ``slices`` planes of
     ``feature_bytes`` bytes for each requantise step of ``step_channels`` channels.
     """
 
@@ -30,14 +30,17 @@ class FeatureMap:
 
     @property
     def raw(self) -> bool:
+        """Does the map hold signed accumulators?"""
         return self.slices > 1
 
     @property
     def blocks(self) -> int:
+        """Channel blocks, the last one perhaps smaller."""
         return -(-self.channels // self.block_channels)
 
     @property
     def last_block_channels(self) -> int:
+        """Channels of the last block, padding included."""
         rest = self.channels - (self.blocks - 1) * self.block_channels
         return -(-rest // self.align) * self.align
 
@@ -47,10 +50,12 @@ class FeatureMap:
 
     @property
     def padded_channels(self) -> int:
+        """Channels of all blocks, padding included."""
         return (self.blocks - 1) * self.block_channels + self.last_block_channels
 
     @property
     def channel_bytes(self) -> int:
+        """Bytes of one channel of one pixel."""
         return self.feature_bytes * self.slices
 
     @property
@@ -65,6 +70,7 @@ class FeatureMap:
 
     @property
     def total_bytes(self) -> int:
+        """Bytes of the whole map."""
         return self.height * self.row_pitch
 
     def pack(self, values: NDArray[np.int64]) -> bytes:
@@ -95,7 +101,7 @@ class FeatureMap:
     def _join_slices(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
         planes = part.reshape(self.height, self.width, -1, self.slices, self.step_channels)
         bits = 8 * self.feature_bytes
-        value = np.zeros(planes.shape[:3] + (self.step_channels,), dtype=np.int64)
+        value = np.zeros((*planes.shape[:3], self.step_channels), dtype=np.int64)
         for index in range(self.slices):
             value |= planes[:, :, :, index] << (bits * index)
         total = bits * self.slices

@@ -1,7 +1,7 @@
 """Memory image: the bytes an accelerator finds in DDR before it starts.
 
-Program, weights and parameters of an integer network, and the images of all frames, at the addresses
-of the schedule. Formats: ``docs/microarchitecture.md``, words and lanes.
+Program, weights and parameters of an integer network, and the images of all frames, at the
+addresses of the schedule. Formats: ``docs/microarchitecture.md``, words and lanes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _padded(values: Ints, length: int) -> Ints:
 def _depthwise_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) -> bytes:
     design = schedule.design
     run, layer = plan.dw_weights, plan.item.depthwise
-    assert run is not None and layer is not None
+    assert run is not None
+    assert layer is not None
     found = network[layer.name]
     lanes = design.accelerator.in_lanes
     channels = run.groups * lanes
@@ -117,9 +118,11 @@ def _mac_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) -> byt
     acc = design.accelerator
     run = plan.mac_weights
     found = network[plan.item.conv.name] if plan.item.conv is not None else None
-    shape = (run.groups, run.words, acc.out_lanes * acc.in_lanes)
-    words = (_copy_words(plan, acc.out_lanes) if found is None else _conv_words(plan, found, acc.out_lanes))
-    packed = _pack_words(words.reshape(-1, shape[2]), design.weight_bits)
+    if found is None:
+        words = _copy_words(plan, acc.out_lanes)
+    else:
+        words = _conv_words(plan, found, acc.out_lanes)
+    packed = _pack_words(words.reshape(-1, acc.out_lanes * acc.in_lanes), design.weight_bits)
     channels = run.groups * acc.out_lanes
     count = plan.target.channels
     bias = np.zeros(channels, dtype=np.int64)

@@ -1,12 +1,16 @@
-"""Compiled twin of ``model/sim_axi.py`` and ``model/ddr.py``: masters, multiplexers and DDR controller.
+# ruff: noqa: PLR0913  the kernel's state is one argument per array
+# numpy indexing yields Any where numba sees int64:
+# mypy: disable-error-code="no-any-return"
+"""Compiled twin of ``model/sim_axi.py`` and ``model/ddr.py``: masters, multiplexers, controller.
 
-State lives in int64 arrays, so that numba compiles the loop over bursts (cached on disk). Everything
-happens at the same cycles as in the burst-by-burst processes; a test compares the two.
+State lives in int64 arrays, so that numba compiles the loop over bursts (cached on disk).
+Everything happens at the same cycles as in the burst-by-burst processes; a test compares the two.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -62,8 +66,11 @@ B_ROW, B_RAS, B_PRECHARGE, B_SIZE = range(4)
 ) = range(11)  # fmt: skip
 
 
-def _jit(function: Any) -> Any:
-    return njit(cache=True)(function)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _jit(function: _Function) -> _Function:
+    return cast(_Function, njit(cache=True)(function))
 
 
 @_jit
@@ -141,7 +148,7 @@ def _enter_calc(
         p[P_WOFFER_LAST] = m[M_NOTIFY] if m[M_HAS_NEXT] == 0 else 0
         if p[P_WF_COUNT] == 0:
             return
-        accepted = _accept_write(ctl, tim, m, p, rings[port])
+        accepted = _accept_write(tim, m, p, rings[port])
         if m[M_HAS_NEXT] == 0:
             m[M_IDLE] = accepted + 1
             _notice(ctl, notices, SENT, STORE, m[M_FIRST_BEAT], m[M_W_END])
@@ -150,7 +157,7 @@ def _enter_calc(
 
 
 @_jit
-def _accept_write(ctl: State, tim: State, m: State, p: State, ring: State) -> int:
+def _accept_write(tim: State, m: State, p: State, ring: State) -> int:
     """The slave takes the address; the W beats follow in order without gaps. Returns the cycle."""
     free = ring[R_WRITE_FREE, p[P_WF_HEAD]]
     p[P_WF_HEAD] = (p[P_WF_HEAD] + 1) % RING
@@ -410,7 +417,7 @@ def _respond(
     if notify:
         _notice(ctl, notices, RESPONDED, STORE, response, 0)
     if p[P_WOFFER] >= 0 and p[P_WF_COUNT] > 0:
-        accepted = _accept_write(ctl, tim, m, p, ring)
+        accepted = _accept_write(tim, m, p, ring)
         if m[M_HAS_NEXT] == 0:
             m[M_IDLE] = accepted + 1
             _notice(ctl, notices, SENT, STORE, m[M_FIRST_BEAT], m[M_W_END])

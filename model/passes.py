@@ -1,9 +1,9 @@
 """Passes: what the pipeline load -> depth-wise -> MAC -> post-process -> store does in one go.
 
-A bundle may be any chain of layers. It is cut, in order, into passes of at most one depth-wise layer,
-one convolution (1x1 when it follows a depth-wise layer, for that needs no halo of its result) and one
-pooling layer. Where a pass has no convolution, the MAC array copies: a block-diagonal 1x1 convolution
-with weights 1, which is exact and needs no hardware of its own.
+A bundle may be any chain of layers. It is cut, in order, into passes of at most one depth-wise
+layer, one convolution (1x1 when it follows a depth-wise layer, for that needs no halo of its
+result) and one pooling layer. Where a pass has no convolution, the MAC array copies: a
+block-diagonal 1x1 convolution with weights 1, which is exact and needs no hardware of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ class Pass:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
+        """What the pass computes, in order."""
         return tuple(la for la in (self.depthwise, self.conv, self.pool) if la is not None)
 
     @property
     def first(self) -> Layer:
+        """The layer that reads the source map."""
         return self.layers[0]
 
     @property
     def last(self) -> Layer:
+        """The layer that leaves the target map."""
         return self.layers[-1]
 
     @property
@@ -57,6 +60,7 @@ class Pass:
 
     @property
     def pool_kind(self) -> str:
+        """``none``, ``maxpool`` or ``avgpool``."""
         return self.pool.kind if self.pool is not None else "none"
 
     @property

@@ -26,6 +26,7 @@ class WeightRun:
 
     @property
     def total_bytes(self) -> int:
+        """Bytes of all groups."""
         return self.groups * self.group_beats * 8
 
 
@@ -60,6 +61,7 @@ class PassPlan:
 def feature_map(
     design: Design, name: str, channels: int, height: int, width: int, raw: bool
 ) -> FeatureMap:
+    """A map as this design lays it out in memory; a raw one holds accumulators."""
     acc = design.accelerator
     accumulator_bytes = 4 if acc.accumulator_bits <= 32 else 8
     return FeatureMap(
@@ -76,6 +78,7 @@ def feature_map(
 
 
 def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
+    """Plan one pass. TandemError names the layer and the buffer that is too small."""
     acc = design.accelerator
     last = item.last
     target = feature_map(

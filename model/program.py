@@ -1,8 +1,8 @@
 """The tile program: what the accelerator reads from memory, one 64-byte record per command.
 
-A record is 16 little-endian 32-bit words. Fields are packed from bit 0 upwards in the order of the
-tables below; word 15 holds the checksum. The same tables generate ``rtl_sim/hdl/program_pkg.sv``, so
-the hardware and the scheduler cannot disagree about a bit position.
+A record is 16 little-endian 32-bit words. Fields are packed from bit 0 upwards in the order of
+the tables below; word 15 holds the checksum. The same tables generate
+``rtl_sim/hdl/program_pkg.sv``, so the hardware and the scheduler cannot disagree about a bit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writes the tile program of a network.
 
-The program lists, tile after tile, one command per unit in an order in which they could also run one
-after the other. Every command depends only on commands before it, so in-order dispatch into short
-queues can never deadlock, and the units overlap as far as buffers and data allow.
+The program lists, tile after tile, one command per unit in an order in which they could also run
+one after the other. Every command depends only on commands before it, so in-order dispatch into
+short queues can never deadlock, and the units overlap as far as buffers and data allow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _POOL_CODE = {"none": 0, "maxpool": 1, "avgpool": 2}
 
 @dataclass(frozen=True)
 class _Input:
-    """Part of the source map that a tile reads: rows and columns present, and padding before them."""
+    """Part of the source map that a tile reads: what is present, and padding before it."""
 
     row: int
     col: int
@@ -142,7 +142,8 @@ def _window_fields(tile: Tile, window: _Input) -> dict[str, int]:
 
 def _depthwise(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, int]:
     layer, run = plan.item.depthwise, plan.dw_weights
-    assert layer is not None and run is not None
+    assert layer is not None
+    assert run is not None
     return {
         **_window_fields(tile, window),
         "groups": run.groups,

@@ -32,10 +32,12 @@ class Schedule:
 
     @property
     def output(self) -> FeatureMap:
+        """The head's accumulators."""
         return self.plans[-1].target
 
     @property
     def stores_per_frame(self) -> int:
+        """Store commands of one frame: one per tile."""
         return sum(len(plan.tiles) for plan in self.plans)
 
     @cached_property

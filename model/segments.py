@@ -31,6 +31,7 @@ class Segments:
 
     @property
     def total_beats(self) -> int:
+        """Beats of all segments."""
         return self.rows * ((self.blocks - 1) * self.beats + self.last_beats)
 
     def __iter__(self) -> Iterator[Segment]:

@@ -1,27 +1,25 @@
 """AXI masters and the read multiplexer of the simulator: one callback chain per burst.
 
-The recurrences are those of ``docs/microarchitecture.md`` (read master, read mux, write master); the
-RTL lines they mirror are named in ``model/sim_timing.py``.
+The recurrences are those of ``docs/microarchitecture.md`` and of
+``rtl_sim/hdl/axi_read_master.sv``, ``axi_read_mux.sv`` and ``axi_write_master.sv``.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import simpy
 
 from model.accelerator import Accelerator
 from model.ddr import DdrController, DdrStatistics
-from model.ddr_timing import DdrTiming
+from model.ddr_timing import BEAT_BYTES, BURST_BEATS, DdrTiming
 from model.segments import Segment, Segments
+from model.sim_late import call_late
 from model.sim_ports import Master
 
 PAGE_BYTES = 4096
-BURST_BEATS = 16
-BEAT_BYTES = 8
-LATE = 2  # SimPy priority: after everything else that happens at the same cycle
 
 
 def split_bursts(address: int, beats: int) -> Iterator[Segment]:
@@ -80,12 +78,9 @@ class ReadMux:
             self._grant(self._waiting.pop(), cycle)
         elif self._planned is None or cycle < self._planned:
             self._planned = cycle
-            event = self.env.event()
-            event._ok, event._value = True, cycle
-            event.callbacks = [self._decide]
-            self.env.schedule(event, priority=LATE, delay=cycle - self.env.now)
+            call_late(self.env, cycle, self._decide)
 
-    def _decide(self, event: simpy.Event) -> None:
+    def _decide(self, _event: simpy.Event) -> None:
         now = int(self.env.now)
         if self._planned != now:
             return  # an earlier decision took this one's place
@@ -148,9 +143,9 @@ class ReadMaster:
     ) -> None:
         """Read segments back to back, the first accepted at ``accept_cycle`` at the earliest.
 
-        ``done(first_beat, last_beat)`` is called when both are known, ``notify(cycle)`` when the last
-        address was accepted and the master is idle again from ``cycle`` on. The next transfer may
-        start then, while data of this one is still under way.
+        ``done(first_beat, last_beat)`` is called when both are known, ``notify(cycle)`` when the
+        last address was accepted and the master is idle again from ``cycle`` on. The next transfer
+        may start then, while data of this one is still under way.
         """
         self._issuing = _Transfer(_bursts(segments), done, notify)
         self._next = next(self._issuing.bursts)
@@ -164,7 +159,8 @@ class ReadMaster:
                 return
             cycle = max(cycle, self._last_beats.popleft() + 1)
             self._in_flight -= 1
-        assert self._next is not None and self._issuing is not None
+        assert self._next is not None
+        assert self._issuing is not None
         address, beats, _ = self._next
         transfer = self._issuing
         self._in_flight += 1

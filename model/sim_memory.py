@@ -1,4 +1,4 @@
-"""The memory system of the simulator, compiled: all bursts between two actions of the units at once.
+"""The memory system of the simulator, compiled: all bursts between two actions of the units.
 
 Same masters, multiplexers, ports and controller as ``model/sim_axi.py`` with ``model/ddr.py``, same
 cycles. SimPy is asked when the units act next; until then the kernel runs ahead on its own.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from functools import cache
 
 import numpy as np
 import simpy
@@ -19,15 +18,15 @@ from model.accelerator import Accelerator
 from model.ddr import DdrStatistics
 from model.ddr_timing import BEAT_BYTES, DdrTiming
 from model.segments import Segments
+from model.sim_late import call_late
 
-LATE = 2  # SimPy priority: after everything else that happens at the same cycle
 _NOTICES_MAX = 256
 
 Served = Callable[[int, int], None]
 
 
 class CompiledMaster:
-    """One AXI master of the compiled memory; the interface of ``ReadMaster`` and ``WriteMaster``."""
+    """One AXI master of the compiled memory; same interface as those of ``model/sim_axi.py``."""
 
     def __init__(self, memory: CompiledMemory, index: int) -> None:
         self._memory = memory
@@ -143,14 +142,10 @@ class CompiledMemory:
         if self._armed is not None and self._armed <= cycle:
             return
         self._armed = cycle
-        event = simpy.Event(self.env)
-        event._ok = True
-        event._value = cycle
-        event.callbacks = [self._pump]
-        self.env.schedule(event, LATE, cycle - self.env.now)
+        call_late(self.env, cycle, self._pump, cycle)
 
     def _pump(self, event: simpy.Event) -> None:
-        if event._value != self._armed:
+        if event.value != self._armed:
             return  # an earlier run took this one's place
         self._armed = None
         now = int(self.env.now)

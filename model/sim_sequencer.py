@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import simpy
@@ -50,6 +50,7 @@ class Sequencer:
         self._landed = 0  # last beat of the last burst that was granted
 
     def run(self) -> Generator[simpy.Event, Any, None]:
+        """All frames, up to the last ``end``."""
         cycle = 1
         for frame in range(self.frames):
             self._arrivals, self._popped, self._ended = [], Tokens(self.env), None
@@ -88,7 +89,7 @@ class Sequencer:
             issued = self.env.event()
             address = self.program_address + burst * BURST_BEATS * BEAT_BYTES
             segment = Segments.one(address, BURST_BEATS)
-            self.master.transfer(segment, accept, self._served, issued.succeed)
+            self.master.transfer(segment, accept, self._served, _succeed(issued))
             cycle = yield issued
             burst += 1
 
@@ -114,7 +115,7 @@ class Sequencer:
     def _dispatch(
         self, command: Command, frame: int, cycle: int
     ) -> Generator[simpy.Event, Any, int]:
-        """Push into the unit's FIFO at ``cycle`` or as soon as it has room; returns the next POP."""
+        """Push into the unit's FIFO as soon as it has room; returns the cycle of the next POP."""
         queue = self.queues[command.unit]
         index = self._pushed[command.unit]
         self._pushed[command.unit] += 1
@@ -132,3 +133,10 @@ class Sequencer:
     def _until(self, cycle: int) -> Generator[simpy.Event, Any, None]:
         if cycle > self.env.now:
             yield self.env.timeout(cycle - self.env.now)
+
+
+def _succeed(event: simpy.Event) -> Callable[[int], None]:
+    def notify(cycle: int) -> None:
+        event.succeed(cycle)
+
+    return notify

@@ -25,6 +25,7 @@ class UnitTiming:
 
     @staticmethod
     def of(acc: Accelerator) -> UnitTiming:
+        """Those of an accelerator's lanes."""
         return UnitTiming(
             dw_drain=7 + _levels(acc.dw_multipliers) + REQUANTISE_LATENCY,
             vector=5 + _levels(acc.in_lanes),

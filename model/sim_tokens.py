@@ -1,8 +1,8 @@
 """Registered hand-over between units of the simulator.
 
-In the RTL whatever a unit posts at cycle c is seen by the others at c + 1. Here every post carries the
-cycle from which it is visible, so a producer that knows its future may post ahead, and the order in
-which SimPy runs processes inside a cycle never matters.
+In the RTL whatever a unit posts at cycle c is seen by the others at c + 1. Here every post carries
+the cycle from which it is visible, so a producer that knows its future may post ahead, and the
+order in which SimPy runs processes inside a cycle never matters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Wait = Generator[simpy.Event, Any, None]
 
 
 class Tokens:
-    """A counter that only grows: token i is visible from cycle ``times[i]`` on (never decreasing)."""
+    """A counter that only grows: token i is visible from cycle ``times[i]`` on, in order."""
 
     def __init__(self, env: simpy.Environment, ready: int = 0) -> None:
         """``ready`` tokens are there from the beginning."""

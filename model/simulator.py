@@ -15,20 +15,14 @@ from model.ddr import DdrStatistics
 from model.design import Design
 from model.events import Event
 from model.schedule import Schedule
+from model.sim_compute import Depthwise, InputOrder, Mac
+from model.sim_dma import FeatureLoad, FeatureStore, WeightLoad
 from model.sim_memory import CompiledMemory
 from model.sim_ports import Memory
 from model.sim_sequencer import Sequencer
 from model.sim_timing import UnitTiming
 from model.sim_tokens import Bank, Tokens, WeightRing
-from model.sim_units import (
-    Account,
-    Depthwise,
-    FeatureLoad,
-    FeatureStore,
-    InputOrder,
-    Mac,
-    WeightLoad,
-)
+from model.sim_units import Account
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def simulate(schedule: Schedule, memory: type[Memory] = CompiledMemory) -> Simul
     env.run()
     frames = machine.frame_done
     if len(frames) != schedule.frames:
-        raise RuntimeError(f"the simulation stopped after {len(frames)} of {schedule.frames} frames")
+        raise RuntimeError(f"simulation stopped after {len(frames)} of {schedule.frames} frames")
     total = frames[-1]
     accounts = machine.accounts()
     for account in accounts.values():

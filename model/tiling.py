@@ -15,7 +15,7 @@ from model.errors import TandemError
 from model.feature_map import FeatureMap
 from model.passes import Pass
 
-PIPELINE_TILES = 4  # a pass is cut into at least this many tiles where its rows allow it, to overlap
+PIPELINE_TILES = 4  # at least this many tiles a pass where its rows allow it, so that units overlap
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class TileNeed:
 
     @property
     def fits(self) -> bool:
+        """Is there room?"""
         return self.need <= self.limit
 
 
@@ -44,6 +45,8 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileShape:
+    """Rows and columns of a full tile, before pooling."""
+
     rows: int
     cols: int
 
@@ -120,7 +123,7 @@ def choose(
 def cut(item: Pass, source: FeatureMap, shape: TileShape) -> tuple[Tile, ...]:
     """Tiles of the pass in raster order; those at the edges may be smaller."""
     height, width = region(source, item.pool is not None)
-    tiles = []
+    tiles: list[Tile] = []
     for row in range(0, height, shape.rows):
         for col in range(0, width, shape.cols):
             rows, cols = min(shape.rows, height - row), min(shape.cols, width - col)

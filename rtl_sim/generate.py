@@ -1,7 +1,7 @@
 """Generates what is particular to one accelerator: a package of constants and a thin top.
 
 The logic is the hand-written library in ``rtl_sim/hdl``; here Python only computes numbers. The top
-``tandem_top`` names one AXI port per high-performance port of the device, as an IP packager wants it.
+``tandem_top`` names one AXI port per high-performance port of the device, as IP packagers want it.
 """
 
 from __future__ import annotations

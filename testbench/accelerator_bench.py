@@ -1,7 +1,7 @@
 """Runs inside the simulator: drives the accelerator as a host would, over AXI4-Lite.
 
-The job is a JSON file (+job=FILE), the result goes to +result=FILE. Python acts at the start, at the
-interrupt, and where the job asks for something in between; no coroutine runs every cycle.
+The job is a JSON file (+job=FILE), the result goes to +result=FILE. Python acts at the start, at
+the interrupt, and where the job asks for something in between; no coroutine runs every cycle.
 
 Job: ``runs``, a list of starts one after the other, each with ``program_address``, ``frames``,
 ``image_stride``, ``output_stride``, ``timeout_cycles`` (the watchdog) and ``actions``: a list of
@@ -23,6 +23,14 @@ from testbench.axi_lite import Lite
 from testbench.registers import COUNTERS, CTRL_ABORT, CTRL_START, REGISTERS
 
 PERIOD_NS = 10
+
+
+def _read(plusarg: str) -> str:
+    return Path(str(cocotb.plusargs[plusarg])).read_text()
+
+
+def _write(plusarg: str, text: str) -> None:
+    Path(str(cocotb.plusargs[plusarg])).write_text(text)
 
 
 async def _reset(dut: Any) -> None:
@@ -61,7 +69,7 @@ async def _run(dut: Any, lite: Lite, run: dict[str, Any]) -> dict[str, Any]:
         hung = dut.irq_o.value == 0
     seconds = time.perf_counter() - started
     await ClockCycles(dut.clk_i, 4)
-    result = {"hung": hung, "reset": was_reset, "seconds": seconds}
+    result: dict[str, Any] = {"hung": hung, "reset": was_reset, "seconds": seconds}
     for name in ("STATUS", "ERROR_INFO", "FRAMES_DONE", "BUILD_ID", "TOTAL_CYCLES"):
         result[name.lower()] = await lite.read(REGISTERS[name])
     result["counters"] = {
@@ -74,7 +82,7 @@ async def _run(dut: Any, lite: Lite, run: dict[str, Any]) -> dict[str, Any]:
 @cocotb.test()
 async def host(dut: Any) -> None:
     """Do the job, write the result, dump the memory."""
-    job = json.loads(Path(str(cocotb.plusargs["job"])).read_text())
+    job = json.loads(_read("job"))
     dut.dump_i.value = 0
     Clock(dut.clk_i, PERIOD_NS, unit="ns", impl="gpi").start()
     lite = Lite(dut, PERIOD_NS)
@@ -83,4 +91,4 @@ async def host(dut: Any) -> None:
     await FallingEdge(dut.clk_i)
     dut.dump_i.value = 1
     await ClockCycles(dut.clk_i, 2)
-    Path(str(cocotb.plusargs["result"])).write_text(json.dumps(results))
+    _write("result", json.dumps(results))

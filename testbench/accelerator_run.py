@@ -34,10 +34,12 @@ class HostRun:
 
     @property
     def done(self) -> bool:
+        """Did the run end well?"""
         return not self.hung and bool(self.status & STATUS_DONE)
 
     @property
     def error_code(self) -> int:
+        """See ``testbench.registers.ERROR_CODES``."""
         return self.status >> 8 & 0xFF
 
 
@@ -58,6 +60,7 @@ class Job:
     memory: bytes
     timeout_cycles: int
     starts: int = 1
+    program_addresses: Sequence[int] = ()  # per start; the schedule's own where none is given
     actions: Sequence[Sequence[tuple[int, str]]] = ()  # per start
     plusargs: Sequence[str] = field(default_factory=tuple)
 
@@ -92,10 +95,10 @@ def run_accelerator(build: Build, job: Job, work_dir: Path) -> RtlRun:
 
 
 def _runs(job: Job) -> list[dict[str, Any]]:
-    schedule = job.schedule
+    schedule, own = job.schedule, job.program_addresses
     return [
         {
-            "program_address": schedule.program_address,
+            "program_address": own[index] if index < len(own) else schedule.program_address,
             "frames": schedule.frames,
             "image_stride": schedule.image_stride,
             "output_stride": schedule.output_stride,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
 
-from testbench.clocked import Stall, bench_rng, simulate, value
+from testbench.clocked import Agent, Stall, bench_rng, simulate, value
 from testbench.command_source import CommandSource
-from testbench.compute_surroundings import PingPong, ReadPort, WeightRing, lockstep
+from testbench.compute_surroundings import PingPong, ReadPort, Restart, WeightRing, lockstep
 from testbench.mac_layer import Build, Layer, Tile
 from testbench.mac_reference import Reference
 
@@ -121,17 +123,28 @@ def build_from_plusargs() -> Build:
     return Build(*(int(cocotb.plusargs[name]) for name in names + widths))
 
 
-@cocotb.test()
-async def tiles_match_in_every_cycle(dut: Any) -> None:
+def random_tiles(build: Build, rng: random.Random) -> list[Tile]:
     """Random layers of one to three tiles each, close behind one another."""
-    build, rng = build_from_plusargs(), bench_rng()
     tiles: list[Tile] = []
     for _ in range(LAYERS):
         layer, count = Layer(build, rng), rng.randint(1, 3)
         for index in range(count):
             tiles.append(layer.tile(len(tiles), index == 0, index == count - 1))
-    source = CommandSource(dut, rng, [tile.command for tile in tiles])
-    surroundings = Surroundings(dut, build, tiles, source)
-    await simulate(
-        dut, [source, surroundings], lambda: surroundings.ended == len(tiles), limit=100_000
-    )
+    return tiles
+
+
+@cocotb.test()
+async def tiles_match_in_every_cycle(dut: Any) -> None:
+    """All tiles, after a flush in the middle of them."""
+    build, rng = build_from_plusargs(), bench_rng()
+    tiles = random_tiles(build, rng)
+    made: list[Surroundings] = []
+
+    def agents() -> Sequence[Agent]:
+        source = CommandSource(dut, rng, [tile.command for tile in tiles])
+        made.append(Surroundings(dut, build, tiles, source))
+        return source, made[-1]
+
+    restart = Restart(dut, agents, flush_cycle=rng.randint(100, 600))
+    done = lambda: len(made) == 2 and made[-1].ended == len(tiles)  # noqa: E731
+    await simulate(dut, [restart], done, limit=100_000)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbench.clocked import value
+from testbench.clocked import Agent, value
 
 BANKS = 2
 
@@ -105,3 +105,29 @@ def lockstep(dut: Any, cycle: int, expected: dict[str, int]) -> None:
     for name, wanted in expected.items():
         found = value(getattr(dut, name))
         assert found == wanted, f"cycle {cycle}: {name} is {found:#x}, expected {wanted:#x}"
+
+
+class Restart:
+    """Runs agents up to a cycle, flushes the unit in the middle of its work, starts afresh."""
+
+    def __init__(self, dut: Any, agents: Callable[[], Sequence[Agent]], flush_cycle: int) -> None:
+        self.dut, self._make, self.flush_cycle = dut, agents, flush_cycle
+        self._agents = agents()
+
+    def drive(self, cycle: int) -> None:
+        """Drive the agents' inputs, or the flush."""
+        flush = cycle == self.flush_cycle
+        self.dut.flush_i.value = flush
+        if flush:
+            self.dut.cmd_push_i.value = 0
+            return
+        for agent in self._agents:
+            agent.drive(cycle)
+
+    def sample(self, cycle: int) -> None:
+        """Let the agents look; after the flush there are new ones."""
+        if cycle == self.flush_cycle:
+            self._agents = self._make()
+            return
+        for agent in self._agents:
+            agent.sample(cycle)

@@ -22,7 +22,7 @@ from testbench.accelerator_run import ERROR_CODES, HostRun, Job, RtlRun, run_acc
 from testbench.accelerator_tb import build_accelerator
 
 Ints = NDArray[np.int64]
-WATCHDOG_FACTOR = 3  # the RTL may take this many times the simulated cycles before it counts as hung
+WATCHDOG_FACTOR = 3  # times the simulated cycles, then the RTL counts as hung
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class Verification:
 
     @property
     def values(self) -> int:
+        """Feature-map values compared."""
         return sum(item.values for item in self.maps)
 
     @property
     def value_mismatches(self) -> int:
+        """Feature-map values that differ."""
         return sum(item.differing for item in self.maps)
 
     @property
@@ -78,7 +80,7 @@ def verify(
 ) -> Verification:
     """Run ``images`` as consecutive frames at all three levels and compare everything.
 
-    Compared are all values of every feature map that reaches memory, all timed events, all counters.
+    Compared: all values of every feature map that reaches memory, all timed events and counters.
     Maps inside the network hold the last frame at the end; every frame's output is kept.
     """
     schedule = compile_schedule(design, len(images))
@@ -125,8 +127,11 @@ def _compare_maps(
         for frame in range(schedule.frames) if last else [schedule.frames - 1]:
             got = read_map(schedule, result.memory, plan, frame)
             wrong = np.argwhere(got != wanted[frame][plan.item.name])
-            first = tuple(int(i) for i in wrong[0]) if len(wrong) else None
-            found.append(MapDifference(plan.item.name, frame, got.size, len(wrong), first))  # type: ignore[arg-type]
+            first = None
+            if len(wrong):
+                channel, row, column = (int(index) for index in wrong[0])
+                first = (channel, row, column)
+            found.append(MapDifference(plan.item.name, frame, got.size, len(wrong), first))
     return found
 
 

@@ -4,6 +4,8 @@
 // operation and are sampled at cycle c while valid_i is 1; y_o is valid at c + 5. One result a
 // cycle. Stages: add and clamp at zero | product | product | shift | round and clamp. The product
 // keeps one bit below the binary point after the shift, so rounding adds one to a short number.
+// The shift is made in three steps of a factor 16, 4 and 1, each of which keeps only the bits that
+// can still reach the result and remembers whether one above them was set.
 `default_nettype none
 
 module requantise #(
@@ -29,7 +31,8 @@ module requantise #(
   logic signed [15:0] mult_q;
   logic signed [ProductBits-1:0] product_q;
   logic signed [ProductBits-1:0] product2_q;
-  logic signed [ProductBits:0] shifted_q;  // bit 0 is the half
+  logic [FeatureBits:0] shifted_q;  // bit 0 is the half
+  logic above_q, negative_q;  // a bit above shifted_q is set; the product is negative
   logic [5:0] shift1_q, shift2_q, shift3_q;
   logic round1_q, round2_q, round3_q, round4_q;
 
@@ -54,21 +57,56 @@ module requantise #(
       round3_q <= round2_q;
     end
     if (valid_q[2]) begin
-      shifted_q <= $signed({product2_q, 1'b0}) >>> shift3_q;
+      shifted_q <= fine;
+      above_q <= wide_above || coarse_above || fine_above;
+      negative_q <= product2_q[ProductBits-1];
       round4_q <= round3_q;
     end
   end
 
-  // shifted_q + round_i, halved: above the top where any bit over F + 1 is set, or by the carry.
+  // ---- The shift: 48, 32, 16 or 0 places, then 12, 8, 4 or 0, then 3, 2, 1 or 0 -------------
+  localparam int FineBits = FeatureBits + 1;
+  localparam int CoarseBits = FineBits + 3;
+  localparam int WideBits = CoarseBits + 12;
+  localparam int Reach = WideBits + 49;  // one bit at least lies above every selection
+  localparam int SourceBits = (ProductBits + 1 > Reach) ? ProductBits + 1 : Reach;
+
+  logic [SourceBits-1:0] source;  // of a negative product only the sign is used
+  logic [WideBits-1:0] wide;
+  logic [CoarseBits-1:0] coarse;
+  logic [FineBits-1:0] fine;
+  logic wide_above, coarse_above, fine_above;
+  assign source = SourceBits'({product2_q, 1'b0});
+
+  always_comb begin
+    case (shift3_q[5:4])
+      2'd0: {wide_above, wide} = {|source[SourceBits-1:WideBits], source[WideBits-1:0]};
+      2'd1: {wide_above, wide} = {|source[SourceBits-1:WideBits+16], source[16+:WideBits]};
+      2'd2: {wide_above, wide} = {|source[SourceBits-1:WideBits+32], source[32+:WideBits]};
+      default: {wide_above, wide} = {|source[SourceBits-1:WideBits+48], source[48+:WideBits]};
+    endcase
+    case (shift3_q[3:2])
+      2'd0: {coarse_above, coarse} = {|wide[WideBits-1:CoarseBits], wide[CoarseBits-1:0]};
+      2'd1: {coarse_above, coarse} = {|wide[WideBits-1:CoarseBits+4], wide[4+:CoarseBits]};
+      2'd2: {coarse_above, coarse} = {|wide[WideBits-1:CoarseBits+8], wide[8+:CoarseBits]};
+      default: {coarse_above, coarse} = {1'b0, wide[12+:CoarseBits]};
+    endcase
+    case (shift3_q[1:0])
+      2'd0: {fine_above, fine} = {|coarse[CoarseBits-1:FineBits], coarse[FineBits-1:0]};
+      2'd1: {fine_above, fine} = {|coarse[CoarseBits-1:FineBits+1], coarse[1+:FineBits]};
+      2'd2: {fine_above, fine} = {|coarse[CoarseBits-1:FineBits+2], coarse[2+:FineBits]};
+      default: {fine_above, fine} = {1'b0, coarse[3+:FineBits]};
+    endcase
+  end
+
+  // ---- Round and clamp --------------------------------------------------------------------------
   logic [FeatureBits+1:0] rounded;
-  logic above;
-  assign rounded = {1'b0, shifted_q[FeatureBits:0]} + (FeatureBits + 2)'(round4_q);
-  assign above = (|shifted_q[ProductBits-1:FeatureBits+1]) | rounded[FeatureBits+1];
+  assign rounded = {1'b0, shifted_q} + (FeatureBits + 2)'(round4_q);
 
   always_ff @(posedge clk_i) begin
     if (valid_q[3]) begin
-      if (shifted_q[ProductBits]) y_o <= '0;
-      else if (above) y_o <= Top;
+      if (negative_q) y_o <= '0;
+      else if (above_q || rounded[FeatureBits+1]) y_o <= Top;
       else y_o <= rounded[FeatureBits:1];
     end
   end
