@@ -52,8 +52,8 @@ class Accelerator:
     command_depth: int
     buffers: Buffers
     ports: PortMap
-    tile_height_max: int  # convolution output rows, 0: as many as fit
-    tile_width_max: int
+    tile_height: int  # convolution output rows; 0: chosen by the scheduler
+    tile_width: int
 
 
 def read_accelerator(
@@ -94,8 +94,8 @@ def read_accelerator(
         command_depth=table.integer("command_depth", 2, 64),
         buffers=_read_buffers(table.table("buffers")),
         ports=_read_ports(table.table("ports", optional=True), axi_ports),
-        tile_height_max=tile.integer("height", 0, 4094, default=0),
-        tile_width_max=tile.integer("width", 0, 4094, default=0),
+        tile_height=tile.integer("height", 0, 4094, default=0),
+        tile_width=tile.integer("width", 0, 4094, default=0),
     )
     tile.finish()
     table.finish()

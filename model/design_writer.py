@@ -18,8 +18,8 @@ def design_to_dict(design: Design) -> dict[str, Any]:
     net = design.network
     accelerator = asdict(design.accelerator)
     tile = {
-        "height": accelerator.pop("tile_height_max"),
-        "width": accelerator.pop("tile_width_max"),
+        "height": accelerator.pop("tile_height"),
+        "width": accelerator.pop("tile_width"),
     }
     clock_mhz = design.clock_khz / 1000
     return {

@@ -1,9 +1,8 @@
 """Electrical power of an accelerator at work: a first model, static terms plus energy per use.
 
-Only the processing system's and the fabric's static power are documented figures; the dynamic
-coefficients are assumptions of the right size, chosen so that DNN-A on the PYNQ-Z1 comes near the
-2.4 W published for the paper's accelerator. No board was measured. Good for comparing designs on one
-device, to about 20 %.
+The static terms are reported ranges; the dynamic coefficients are assumptions of the right size,
+chosen so that DNN-A on the PYNQ-Z1 comes near the 2.4 W published for an accelerator of that network.
+No board was measured: use it to compare designs on one device.
 """
 
 from __future__ import annotations
@@ -16,7 +15,11 @@ from model.resources import Resources
 
 @dataclass(frozen=True)
 class PowerCoefficients:
-    """Of one chip family. Microwatts per MHz are of one block that is used in every cycle."""
+    """Of one chip family.
+
+    Microwatts per MHz are of one DSP or RAMB18 used in every cycle, of one LUT or flip-flop that
+    toggles in every eighth.
+    """
 
     processing_system_w: float  # processors, peripherals and memory, idle traffic
     static_w: float  # fabric leakage
@@ -26,33 +29,30 @@ class PowerCoefficients:
     lut_uw_per_mhz: float
     ff_uw_per_mhz: float
     ddr_nj_per_byte: float  # memory device and its interface
-    toggle: float  # share of LUTs and flip-flops that change in a cycle
 
 
-# Zynq-7000, 28 nm. Processing system 1.25 to 1.5 W and static fabric 0.12 to 0.15 W on the PYNQ-Z1
-# (commonly reported for the board); the rest assumed.
+# Zynq-7000, 28 nm. Processing system: 1.25 to 1.5 W reported for the PYNQ-Z1 without a bitstream;
+# static fabric: 0.12 to 0.15 W reported for the xc7z020. All others: assumption.
 ZYNQ_7000 = PowerCoefficients(
     processing_system_w=1.40,
     static_w=0.135,
     clock_uw_per_mhz=300.0,
     dsp_uw_per_mhz=14.0,
     bram18_uw_per_mhz=8.0,
-    lut_uw_per_mhz=0.25,
-    ff_uw_per_mhz=0.10,
+    lut_uw_per_mhz=0.040,
+    ff_uw_per_mhz=0.015,
     ddr_nj_per_byte=0.5,
-    toggle=0.125,
 )
-# Zynq UltraScale+, 16 nm: all assumed; dynamic terms 0.6 of the 28 nm ones.
+# Zynq UltraScale+, 16 nm. All assumption; dynamic terms are 0.6 of the 28 nm ones.
 ZYNQ_ULTRASCALE = PowerCoefficients(
     processing_system_w=2.60,
     static_w=0.30,
     clock_uw_per_mhz=180.0,
     dsp_uw_per_mhz=8.4,
     bram18_uw_per_mhz=4.8,
-    lut_uw_per_mhz=0.15,
-    ff_uw_per_mhz=0.06,
+    lut_uw_per_mhz=0.024,
+    ff_uw_per_mhz=0.009,
     ddr_nj_per_byte=0.35,
-    toggle=0.125,
 )
 
 
@@ -88,8 +88,8 @@ def estimate_power(
 ) -> Power:
     """Power of a design at its clock.
 
-    ``utilisation``: share of multipliers with useful work, 0 to 1. Memories and logic follow it
-    too, for a unit that waits does not switch.
+    ``utilisation``: share of multipliers with useful work, 0 to 1; the memories follow it too, for
+    they feed the multipliers.
     """
     found = coefficients(design.device.part)
     mhz = design.clock_mhz
@@ -101,6 +101,6 @@ def estimate_power(
         clock=found.clock_uw_per_mhz * per_mhz,
         dsp=found.dsp_uw_per_mhz * resources.dsp * per_mhz * utilisation,
         bram=found.bram18_uw_per_mhz * resources.bram18 * per_mhz * utilisation,
-        logic=logic * per_mhz * found.toggle / ZYNQ_7000.toggle,
+        logic=logic * per_mhz,
         ddr=found.ddr_nj_per_byte * 1e-9 * ddr_bytes_per_second,
     )

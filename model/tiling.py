@@ -97,10 +97,10 @@ def choose(
     pooled = item.pool is not None
     height, width = region(source, pooled)
     step = 2 if pooled else 1
-    if acc.tile_height_max or acc.tile_width_max:
+    if acc.tile_height or acc.tile_width:
         shape = TileShape(
-            _round_up(min(acc.tile_height_max or height, height), step),
-            _round_up(min(acc.tile_width_max or width, width), step),
+            _round_up(min(acc.tile_height or height, height), step),
+            _round_up(min(acc.tile_width or width, width), step),
         )
         _refuse_if_too_large(item, needs(item, source, target, acc, shape), shape)
         return shape

@@ -166,7 +166,7 @@ def test_ports_and_tile_have_safe_defaults(tables: dict[str, Any]) -> None:
     del tables["accelerator"]["ports"], tables["accelerator"]["tile"]
     built = design_from_dict(tables).accelerator
     assert (built.ports.load, built.ports.store) == (0, 0)
-    assert (built.tile_height_max, built.tile_width_max) == (0, 0)
+    assert (built.tile_height, built.tile_width) == (0, 0)
 
 
 def test_the_accumulator_holds_one_product(tables: dict[str, Any]) -> None:
