@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 OURS = {*MAY_IMPORT, "tandem"}
 # Pillow reads photographs; model/image.py loads it only when it meets one.
-MODEL_NEEDS = {"numpy", "simpy", "PIL"}
+MODEL_NEEDS = {"numpy", "numba", "simpy", "PIL"}
 TORCH = {"torch", "torchvision", "brevitas"}
 
 WITHOUT_TORCH = """
@@ -61,7 +61,7 @@ def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
     assert upward == []
 
 
-def test_the_model_needs_numpy_and_simpy_only() -> None:
+def test_the_model_needs_numpy_numba_and_simpy_only() -> None:
     foreign = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in sources("model")

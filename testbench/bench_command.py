@@ -1,0 +1,150 @@
+"""``tandem bench``: the project's measured numbers against their targets.
+
+Wall times are shown, never asserted: only a comparison of levels that fails makes it fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from model.evaluation import Evaluation, evaluate_file
+from testbench import console
+from testbench.campaign import Journal, fingerprint
+from testbench.campaign_report import distribution
+from testbench.tables import count, headline, share, table
+from testbench.verify_command import Request, verify_design
+
+DESIGNS = Path(__file__).resolve().parent.parent / "designs"
+MEASURED = "dnn_a"
+STEADY_FRAMES = 3
+TARGET_FPS = {"dnn_a": 75.0, "dnn_b": 70.0, "dnn_c": 42.0}
+TARGET_UTILISATION = 0.85
+TARGET_RATIO = 30.0
+TARGET_KCYCLES_PER_SECOND = 100.0
+CAMPAIGN_SEED = 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measured number and what it should be."""
+
+    what: str
+    measured: str
+    target: str
+    held: bool
+
+
+def bench_command(out: Path, seed: int, as_json: bool) -> int:
+    """Measure, print, return the exit status."""
+    found = measure(out, seed)
+    if as_json:
+        console.put_json(found)
+    else:
+        console.put(*describe(found))
+    return console.HELD if found["exact"] else console.FAILED
+
+
+def measure(out: Path, seed: int) -> dict[str, Any]:
+    """All numbers, for JSON."""
+    verified = verify_design(Request(DESIGNS / f"{MEASURED}.toml", seed=seed, out=out)).record()
+    steady = {}
+    for name in TARGET_FPS:
+        console.progress(f"{name}: {STEADY_FRAMES} frames at the cycle level ...")
+        steady[name] = _steady(evaluate_file(DESIGNS / f"{name}.toml", STEADY_FRAMES), name)
+    campaign = read_campaign(out / "campaign" / "journal.jsonl")
+    exact = verified["exact"] and (
+        campaign is None or campaign["cases_exact"] == campaign["cases_total"]
+    )
+    return {"exact": exact, "verify": verified, "steady_state": steady, "campaign": campaign}
+
+
+def _steady(found: Evaluation, name: str) -> dict[str, Any]:
+    record = found.record()
+    keys = ("latency_cycles", "cycles_per_frame", "fps", "mac_utilisation", "power_w")
+    used = {key: record["resources"][key] for key in ("dsp", "bram18", "lut", "ff", "fits")}
+    return {key: record[key] for key in keys} | {"target_fps": TARGET_FPS[name], "resources": used}
+
+
+def read_campaign(path: Path) -> dict[str, Any] | None:
+    """Totals of the campaign that was run with the sources as they are; None where none was."""
+    if not path.is_file():
+        return None
+    outcomes = list(Journal(path, CAMPAIGN_SEED, fingerprint()).read().values())
+    return dict(distribution(outcomes)) if outcomes else None
+
+
+def describe(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The numbers for people."""
+    verdict = "0 differences between the levels" if found["exact"] else "the levels DIFFER"
+    yield headline(f"bench: {verdict}", found["exact"])
+    rows = [
+        [line.what, line.measured, line.target, "yes" if line.held else "NO"]
+        for line in lines(found)
+    ]
+    yield table(None, ("measured", "value", "target", "held"), rows)
+    if found["campaign"] is None:
+        yield "campaign: not run with these sources, `make full` does"
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[Line]:
+    """One line per number."""
+    run = found["verify"]
+    differing = run["value_mismatches"] + run["event_mismatches"] + run["counter_mismatches"]
+    compared = run["values"] + run["events"] + run["counters"]
+    yield Line(f"{MEASURED}: differing of {count(compared)}", count(differing), "0", differing == 0)
+    offset = abs(run["sim_cycles"] - run["rtl_cycles"])
+    frame = f"{count(run['rtl_cycles'])} cycles, SimPy {offset:+d}"
+    yield Line(f"{MEASURED}: one frame at the RTL level", frame, "2.5 M", offset == 0)
+    fps = f"{run['latency_ms']:.2f} ms, {run['fps']:.1f} FPS"
+    yield Line(f"{MEASURED}: one frame at {run['clock_mhz']:g} MHz", fps, "", True)
+    speed = run["rtl_kcycles_per_second"]
+    goal = TARGET_KCYCLES_PER_SECOND
+    yield Line(
+        "RTL under Verilator and cocotb",
+        f"{speed:.0f} kcycles/s",
+        f"{goal:.0f} kcycles/s",
+        speed >= goal,
+    )
+    ratio = run["ratio"]
+    yield Line(
+        "SimPy against RTL simulation",
+        f"{ratio:.0f} x faster",
+        f"{TARGET_RATIO:.0f} x",
+        ratio >= TARGET_RATIO,
+    )
+    for name, item in found["steady_state"].items():
+        yield _throughput(name, item)
+    use = found["steady_state"][MEASURED]["mac_utilisation"]
+    yield Line(
+        f"{MEASURED}: MAC array used", share(use), share(TARGET_UTILISATION),
+        use >= TARGET_UTILISATION,
+    )  # fmt: skip
+    yield from _fits(found["steady_state"])
+    if found["campaign"] is not None:
+        yield from _campaign(found["campaign"])
+
+
+def _throughput(name: str, item: Mapping[str, Any]) -> Line:
+    value = f"{item['cycles_per_frame']:,.1f} cycles, {item['fps']:.1f} FPS"
+    goal = item["target_fps"]
+    return Line(f"{name}: steady state", value, f"{goal:.0f} FPS", item["fps"] >= goal)
+
+
+def _fits(steady: Mapping[str, Any]) -> Iterator[Line]:
+    for name, item in steady.items():
+        used = item["resources"]
+        value = f"{used['dsp']} DSP, {used['bram18']} RAMB18"
+        yield Line(f"{name}: resource model", value, "fits", used["fits"])
+
+
+def _campaign(found: Mapping[str, Any]) -> Iterator[Line]:
+    total, exact = found["cases_total"], found["cases_exact"]
+    yield Line(f"campaign: exact of {count(total)} cases", count(exact), count(total), exact == total)
+    for name in ("value", "event", "counter"):
+        bad = found[f"{name}_differences"]
+        yield Line(f"campaign: {name}s differing of {count(found[f'{name}s'])}", count(bad), "0", bad == 0)
