@@ -57,7 +57,7 @@ class Evaluation:
             "ddr_bytes": (run.ddr.bytes_read + run.ddr.bytes_written) / frames,
             "ddr": asdict(run.ddr),
             "units": {name: asdict(account) for name, account in run.units.items()},
-            "macs": self.schedule.useful_macs,
+            "macs": self.schedule.design.network.macs,
             "mac_utilisation": run.mac_utilisation(design),
             "events": len(run.events),
             "passes": [pass_record(plan) for plan in self.schedule.plans],

@@ -66,13 +66,13 @@ class Pass:
     @property
     def macs(self) -> int:
         """Multiply-accumulates the network asks for in this pass."""
-        total = 0
-        for layer in (self.depthwise, self.conv):
-            if layer is not None:
-                inputs = 1 if layer.kind == "dw" else layer.in_channels
-                area = layer.out_height * layer.out_width
-                total += inputs * layer.kernel**2 * layer.out_channels * area
-        return total
+        depthwise = self.depthwise.macs if self.depthwise is not None else 0
+        return depthwise + self.array_macs
+
+    @property
+    def array_macs(self) -> int:
+        """Those of them that the MAC array does."""
+        return self.conv.macs if self.conv is not None else 0
 
 
 def build_passes(network: Network) -> tuple[Pass, ...]:

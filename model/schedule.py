@@ -41,9 +41,9 @@ class Schedule:
         return sum(len(plan.tiles) for plan in self.plans)
 
     @cached_property
-    def useful_macs(self) -> int:
-        """Multiply-accumulates the network asks for, a frame."""
-        return sum(plan.item.macs for plan in self.plans)
+    def array_macs(self) -> int:
+        """Multiply-accumulates of the convolutions that the MAC array does, a frame."""
+        return sum(plan.item.array_macs for plan in self.plans)
 
 
 def compile_schedule(design: Design, frames: int = 1) -> Schedule:

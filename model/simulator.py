@@ -34,7 +34,7 @@ class Simulation:
     events: tuple[Event, ...]
     units: dict[str, Account]
     ddr: DdrStatistics
-    useful_macs: int  # of all frames
+    array_macs: int  # useful work of the MAC array in all frames
     seconds: float  # wall time of the evaluation alone
 
     @property
@@ -53,7 +53,7 @@ class Simulation:
     def mac_utilisation(self, design: Design) -> float:
         """Useful multiply-accumulates over array multipliers x cycles, steady state."""
         lanes = design.accelerator.in_lanes * design.accelerator.out_lanes
-        per_frame = self.useful_macs / len(self.frame_done_cycles)
+        per_frame = self.array_macs / len(self.frame_done_cycles)
         return per_frame / (lanes * self.cycles_per_frame)
 
 
@@ -81,7 +81,7 @@ def simulate(schedule: Schedule, memory: type[Memory] = CompiledMemory) -> Simul
         events=tuple(sorted(machine.events)),
         units=accounts,
         ddr=machine.memory.statistics(),
-        useful_macs=schedule.useful_macs * schedule.frames,
+        array_macs=schedule.array_macs * schedule.frames,
         seconds=time.perf_counter() - started,
     )
 

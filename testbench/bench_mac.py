@@ -41,6 +41,7 @@ class Surroundings:
         self.ended = 0
 
     def drive(self, cycle: int) -> None:
+        """Set what registers around the unit hold in this cycle."""
         del cycle
         self.dut.in_full_i.value = self.banks[0].full
         self.dut.in_bank_i.value = self.banks[0].read_bank
@@ -53,6 +54,7 @@ class Surroundings:
             port.drive()
 
     def sample(self, cycle: int) -> None:
+        """Compare every output, then take the clock edge."""
         started, pushed = self.reference.started, self.source.pushed
         there = started < len(pushed) and pushed[started] < cycle
         full = there and self.banks[self.tiles[started].command.source_mid].full
@@ -63,7 +65,9 @@ class Surroundings:
 
     def _read(self) -> None:
         dut = self.dut
-        self.source_ports[0].sample(dut.in_re_o, lambda: self._word(0, dut.in_bank_o, dut.in_addr_o))
+        self.source_ports[0].sample(
+            dut.in_re_o, lambda: self._word(0, dut.in_bank_o, dut.in_addr_o)
+        )
         self.source_ports[1].sample(
             dut.mid_re_o, lambda: self._word(1, dut.mid_bank_o, dut.mid_addr_o)
         )
@@ -79,10 +83,14 @@ class Surroundings:
         return tile.bank[value(address)]
 
     def _param(self) -> int:
-        """The word in the ring; the base may be older than the present one."""
-        base = value(self.dut.param_base_o)
-        age = (self.param_base - base) % PARAM_RING
-        return self.params[self.param_base - age + value(self.dut.param_offset_o)]
+        """The word in the ring.
+
+        The base kept from the claim and the base that moves when parameters are done must agree.
+        """
+        offset = value(self.dut.param_offset_o)
+        age = (self.param_base - value(self.dut.param_base_o)) % PARAM_RING
+        assert self.param_base - age == self.param_oldest
+        return self.params[self.param_oldest + offset]
 
     def _advance(self, cycle: int, events: dict[str, int]) -> None:
         """The edge that ends the cycle."""
@@ -124,7 +132,7 @@ def build_from_plusargs() -> Build:
 
 
 def random_tiles(build: Build, rng: random.Random) -> list[Tile]:
-    """Random layers of one to three tiles each, close behind one another."""
+    """Layers of one to three tiles each, close behind one another."""
     tiles: list[Tile] = []
     for _ in range(LAYERS):
         layer, count = Layer(build, rng), rng.randint(1, 3)

@@ -25,6 +25,7 @@ class Lane:
         self.checked = 0
 
     def drive(self, cycle: int) -> None:
+        """One operation, unless the stall forbids."""
         valid = not self.stall(cycle)
         acc, bias, mult, shift, rounding = operands(self.rng, self.acc_bits)
         self.dut.valid_i.value = valid
@@ -38,6 +39,7 @@ class Lane:
             self.due[cycle + LATENCY] = result
 
     def sample(self, cycle: int) -> None:
+        """Check the result that is due."""
         if cycle in self.due:
             assert value(self.dut.y_o) == self.due.pop(cycle), cycle
             self.checked += 1

@@ -2,10 +2,9 @@
 
     python -m testbench.campaign --cases 200 --seed 1 --jobs 2
 
-Results go to a journal of JSON lines in the output folder; a campaign that was stopped goes on from
-there (a journal of other sources is of no use and its lines are passed over). A failing case is
-shrunk to a small design file beside the journal. Exit status: 0 no difference, 1 differences, 2 wrong
-input.
+Results go to a journal of JSON lines in the output folder; a campaign that was stopped goes on
+from there (lines of other sources or seeds are passed over). A failing case is shrunk to a small
+design file beside the journal. Exit status: 0 no difference, 1 differences, 2 wrong input.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import shlex
 import shutil
 import signal
@@ -94,7 +94,8 @@ def run_build(seed: int, numbers: Sequence[int], places: Places) -> list[Outcome
 
 def shrink_case(case: Case, places: Places) -> str:
     """Shrink a failing case, write it, and return the command that runs what is left."""
-    small = shrink(case, lambda other: not run_case(other, places).exact, SHRINK_RUNS)
+    scratch = replace(places, out=places.out / "shrinking")
+    small = shrink(case, lambda other: not run_case(other, scratch).exact, SHRINK_RUNS)
     return write_case(small, places.out / f"case{case.number}")
 
 
@@ -109,7 +110,8 @@ def write_case(case: Case, folder: Path) -> str:
         ddr.write_text("\n".join(["[ddr]", *lines, ""]))
         command += ["--ddr", str(ddr)]
     text = shlex.join(command)
-    write_design(case.design, design, f"Shrunk from campaign case {case.number}. To run it:\n{text}")
+    comment = f"Shrunk from campaign case {case.number}. To run it:\n{text}"
+    write_design(case.design, design, comment)
     return text
 
 
@@ -151,10 +153,13 @@ class Journal:
         return found
 
     def append(self, outcomes: Sequence[Outcome]) -> None:
-        """Add lines; each is on its own even if the last one before was cut off."""
-        with self._path.open("a") as file:
-            for outcome in outcomes:
-                file.write(json.dumps({**self._key, **asdict(outcome)}) + "\n")
+        """Add lines, in one go; a line before them that was cut off is ended first."""
+        text = "".join(json.dumps({**self._key, **asdict(outcome)}) + "\n" for outcome in outcomes)
+        with self._path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                text = text if file.read() == b"\n" else "\n" + text
+            file.write(text.encode())
 
 
 def campaign(

@@ -1,7 +1,7 @@
 """Random cases for the campaign: networks, tile limits, clocks, memories, all from one seed.
 
-A case is fixed by (seed, number): build ``number // CASES_PER_BUILD`` of that seed runs it. What the
-compiler refuses is drawn again, so every case runs.
+A case is fixed by (seed, number): build ``number // CASES_PER_BUILD`` of that seed runs it. What
+the compiler refuses is drawn again, so every case runs.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def estimated_cycles(schedule: Schedule) -> int:
         issues = plan.in_groups * plan.item.kernel**2
         vector = max(issues, plan.steps * plan.target.slices)
         cycles += area * vector * plan.mac_weights.groups
-        if plan.dw_weights is not None and plan.item.depthwise is not None:
-            passes = -(-(plan.item.depthwise.kernel ** 2) // taps)
+        if plan.dw_weights is not None:
+            passes = -(-plan.dw_weights.words // taps)
             halo = sum((t.rows + 4) * (t.cols + 4) for t in plan.tiles)
             cycles += halo * passes * plan.dw_weights.groups
         moved += plan.source.total_bytes * 2 + plan.target.total_bytes
@@ -154,7 +154,9 @@ def _draw_network(rng: np.random.Generator, accelerator: Tables) -> Tables:
     def channels() -> int:
         lanes = int(rng.choice([accelerator["in_lanes"], accelerator["out_lanes"]]))
         about = lanes * int(rng.integers(1, 4)) + int(rng.integers(-1, 2))
-        return max(1, int(rng.choice([about, about, rng.integers(1, 20), rng.integers(1, 50)])))
+        return max(
+            1, int(rng.choice([about, about, int(rng.integers(1, 20)), int(rng.integers(1, 50))]))
+        )
 
     def convolution() -> str:
         return f"conv{rng.choice(kernels)}:{channels()}"
@@ -180,7 +182,7 @@ def _draw_network(rng: np.random.Generator, accelerator: Tables) -> Tables:
     if rng.random() < 0.5:
         head = [*[t for t in chain() if "pool" not in t or rng.random() < 0.5], *head]
     return {
-        "channels": int(rng.choice([1, 3, channels(), rng.integers(1, 12)])),
+        "channels": int(rng.choice([1, 3, channels(), int(rng.integers(1, 12))])),
         "height": height,
         "width": width,
         "bundles": [chain() for _ in range(int(rng.integers(0, 4)))],

@@ -1,8 +1,8 @@
 """Faults: what is done to a running accelerator, and the copies of its job that prove recovery.
 
-The simulated memory holds the same job several times, each with its own program, weights, images and
-maps. A fault strikes one copy; the next start runs another one, whose maps are empty before, so that
-a right result can only be its own.
+The simulated memory holds the same job several times, each with its own program, weights, images
+and maps. A fault strikes one copy; the next start runs another one, whose maps are empty before, so
+that a right result can only be its own.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Rig:
         return run_accelerator(self.build, job, work_dir)
 
     def wrong_values(self, result: RtlRun, copy: int) -> int:
-        """Values of the copy's maps in the memory at the end that are not the functional level's."""
+        """Values of the copy's maps, as the memory ends, that are not the functional level's."""
         schedule = self.schedules[copy]
         memory = result.memory[copy * self.copy_bytes : (copy + 1) * self.copy_bytes]
         wrong = 0
@@ -157,8 +157,7 @@ def bursts(schedule: Schedule) -> dict[str, int]:
             last = -(-command.last_segment_beats // BURST_BEATS)
             found["store"] += command.rows * ((command.out_groups - 1) * full + last)
     return {
-        unit: count * (1 if unit == "program" else schedule.frames)
-        for unit, count in found.items()
+        unit: count * (1 if unit == "program" else schedule.frames) for unit, count in found.items()
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from model.design import Design, design_from_dict
@@ -20,8 +21,8 @@ SHALLOWER = {"conv5": "conv3", "conv3": "conv1", "dw5": "dw3"}
 def shrink(case: Case, fails: Callable[[Case], bool], budget: int) -> Case:
     """The smallest case found with at most ``budget`` calls of ``fails``; ``case`` itself fails.
 
-    Greedy: the first simpler case that still fails is taken, then all is tried again. Lanes, buffers
-    and ports stay, so nothing is compiled.
+    Greedy: the first simpler case that still fails is taken, then all is tried again. Lanes,
+    buffers and ports stay, so nothing is compiled.
     """
     tried: set[str] = set()
     while True:
@@ -71,34 +72,41 @@ def _design(tables: Tables, like: Design) -> Design | None:
 
 
 def _simpler_networks(tables: Tables) -> Iterator[Tables]:
-    network = tables["network"]
+    network, accelerator = tables["network"], tables["accelerator"]
+    for changes in chain(_fewer_layers(network), _smaller_maps(network), _simpler_chains(network)):
+        yield {**tables, "network": {**network, **changes}}
+    for key in ("height", "width"):
+        if accelerator["tile"][key]:
+            tile = {**accelerator["tile"], key: 0}
+            yield {**tables, "accelerator": {**accelerator, "tile": tile}}
+
+
+def _fewer_layers(network: Tables) -> Iterator[Tables]:
     bundles, head = network["bundles"], network["head"]
-
-    def with_network(**changes: Any) -> Tables:
-        return {**tables, "network": {**network, **changes}}
-
     for index in range(len(bundles)):
-        yield with_network(bundles=bundles[:index] + bundles[index + 1 :])
+        yield {"bundles": bundles[:index] + bundles[index + 1 :]}
     for index in range(len(head) - 1):
-        yield with_network(head=head[:index] + head[index + 1 :])
-    for index, chain in enumerate(bundles):
-        for place in range(len(chain) if len(chain) > 1 else 0):
-            shorter = chain[:place] + chain[place + 1 :]
-            yield with_network(bundles=[*bundles[:index], shorter, *bundles[index + 1 :]])
+        yield {"head": head[:index] + head[index + 1 :]}
+    for index, tokens in enumerate(bundles):
+        for place in range(len(tokens) if len(tokens) > 1 else 0):
+            shorter = tokens[:place] + tokens[place + 1 :]
+            yield {"bundles": [*bundles[:index], shorter, *bundles[index + 1 :]]}
+
+
+def _smaller_maps(network: Tables) -> Iterator[Tables]:
     for key in ("height", "width", "channels"):
         for value in _smaller(network[key]):
-            yield with_network(**{key: value})
-    for key in ("height", "width"):
-        if tables["accelerator"]["tile"][key]:
-            tile = {**tables["accelerator"]["tile"], key: 0}
-            yield {**tables, "accelerator": {**tables["accelerator"], "tile": tile}}
-    chains = [*bundles, head]
-    for index, chain in enumerate(chains):
-        for place, token in enumerate(chain):
+            yield {key: value}
+
+
+def _simpler_chains(network: Tables) -> Iterator[Tables]:
+    chains = [*network["bundles"], network["head"]]
+    for index, tokens in enumerate(chains):
+        for place, token in enumerate(tokens):
             for other in _simpler_layers(token):
-                changed = [*chain[:place], other, *chain[place + 1 :]]
+                changed = [*tokens[:place], other, *tokens[place + 1 :]]
                 found = [*chains[:index], changed, *chains[index + 1 :]]
-                yield with_network(bundles=found[:-1], head=found[-1])
+                yield {"bundles": found[:-1], "head": found[-1]}
 
 
 def _simpler_layers(token: str) -> Iterator[str]:

@@ -119,7 +119,7 @@ def verify_design(request: Request) -> Verified:
     schedule = compile_schedule(design, request.frames)
     network, images = _data(design, request)
     out = _folder(request.out)
-    long_run = schedule.useful_macs * schedule.frames > LONG_RUN_CYCLES * _lanes(design)
+    long_run = schedule.array_macs * schedule.frames > LONG_RUN_CYCLES * _lanes(design)
     console.progress(
         f"{design.name}: {len(schedule.plans)} passes, {schedule.stores_per_frame} tiles, "
         f"{len(schedule.commands)} commands; building the RTL ..."

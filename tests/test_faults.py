@@ -1,7 +1,7 @@
-"""Faults: the accelerator ends with an error code or the right result, and the next start is right.
+"""Under a fault, a run ends with an error code or the right result, and the next start is right.
 
-Every start runs under the bench's watchdog: `hung` is False everywhere but in the one test that shows
-that the watchdog works.
+Every start runs under the bench's watchdog: `hung` is False everywhere but in the one test that
+shows that the watchdog works.
 """
 
 from __future__ import annotations
@@ -188,6 +188,12 @@ def test_a_memory_that_stands_still_for_a_while_changes_no_value(
         assert_right(rig, result, index, index)
 
 
+def test_maps_are_wrong_until_their_copy_was_started(rig: Rig, tmp_path: Path) -> None:
+    result = rig.run([Start(1)], tmp_path)
+    assert_right(rig, result, 0, 1)
+    assert rig.wrong_values(result, 0) > 0
+
+
 def test_the_watchdog_sees_a_hang(rig: Rig, tmp_path: Path) -> None:
     plusargs = [f"+stall_all_at={rig.cycles // 2}", "+stall_all_cycles=1000000000"]
     host = rig.run([Start(0)], tmp_path, plusargs=plusargs).runs[0]
@@ -198,9 +204,7 @@ def test_the_watchdog_sees_a_hang(rig: Rig, tmp_path: Path) -> None:
 # ---- the host
 
 
-def test_a_start_while_busy_is_ignored(
-    rig: Rig, rng: np.random.Generator, tmp_path: Path
-) -> None:
+def test_a_start_while_busy_is_ignored(rig: Rig, rng: np.random.Generator, tmp_path: Path) -> None:
     moments = sorted(int(c) for c in rng.integers(10, rig.cycles - 200, 5))
     starts = [Start(0, [(cycle, "start") for cycle in moments]), Start(1)]
     result = rig.run(starts, tmp_path)

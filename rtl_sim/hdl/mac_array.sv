@@ -5,7 +5,8 @@
 // accumulator: after an issue with issue_last_i the vector is valid at c + 5 + L for one cycle, with
 // the flags of that issue. One issue a cycle, no stall. Every stage moves only where it holds data.
 // The product is registered once: with its operands and the first adder of the tree it fits one DSP
-// block. Weight lane (o, i) is at weight_data_i[(o*InLanes + i)*WeightBits +: WeightBits].
+// block. Sums wrap modulo 2^AccBits, which is exact where the final one fits. Weight
+// lane (o, i) is at weight_data_i[(o*InLanes + i)*WeightBits +: WeightBits].
 `default_nettype none
 
 module mac_array #(
@@ -120,7 +121,8 @@ module mac_array #(
 
 `ifndef SYNTHESIS
   initial begin
-    if (AccBits < SumBits) $fatal(1, "%m: AccBits %0d below %0d of one sum", AccBits, SumBits);
+    if (AccBits < ProductBits)
+      $fatal(1, "%m: AccBits %0d below %0d of one product", AccBits, ProductBits);
   end
 `endif
 endmodule
