@@ -18,10 +18,13 @@ app = typer.Typer(
     epilog="Exit status: 0 all held, 1 a comparison failed, 2 the input was wrong.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # paragraphs are reflowed
     pretty_exceptions_enable=False,
 )
 
-DesignFile = Annotated[Path, typer.Argument(help="Design file, such as designs/dnn_a.toml.")]
+DesignFile = Annotated[
+    Path, typer.Argument(metavar="DESIGN", help="Design file, such as designs/dnn_a.toml.")
+]
 Frames = Annotated[
     int, typer.Option(help="Frames, back to back; from 2 on FPS are those of the steady state.")
 ]
@@ -29,7 +32,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output instead of tables.")
 ]
 Out = Annotated[
-    Path, typer.Option(help="Folder for compiled simulations and logs; nothing is written elsewhere.")
+    Path, typer.Option(help="Folder for compiled simulations and logs; all is written below it.")
 ]
 
 
@@ -68,8 +71,8 @@ def verify(
 ) -> int:
     """All three levels: functional model, SimPy and generated RTL, compared without tolerance.
 
-    Every value of every feature map in memory, every timed event and every hardware counter. The RTL
-    is compiled once per accelerator (a minute), then found compiled.
+    Every value of every feature map in memory, every timed event and every hardware counter. The
+    RTL is compiled once per accelerator (a minute), then found compiled.
     """
     return verify_command(Request(design, network, image, seed, frames, out), as_json)
 
@@ -83,8 +86,8 @@ def bench(
 ) -> int:
     """The project's measured numbers against their targets.
 
-    DNN-A's full frame at all three levels, steady state of DNN-A, B and C, and the campaign's totals
-    where one was run with these sources.
+    DNN-A's full frame at all three levels, steady state of DNN-A, B and C, and the campaign's
+    totals where one was run with these sources.
     """
     return bench_command(out, seed, as_json)
 

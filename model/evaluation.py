@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,5 @@ def _write_events(path: Path, simulation: Simulation) -> None:
             f"{path}: the event file cannot be written ({error.strerror}): choose another place"
         ) from error
     finally:
-        try:
+        with contextlib.suppress(OSError):  # the folder itself may not be there
             part.unlink(missing_ok=True)
-        except OSError:  # the folder itself is not there
-            pass

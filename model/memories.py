@@ -1,15 +1,21 @@
-"""The memories of an accelerator, one record per kind of ``ram_sdp`` instance in ``rtl_sim/hdl``."""
+"""The memories of an accelerator: one record per kind of ``ram_sdp`` instance in the RTL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.design import Design
 
-# Simple dual-port shapes of a RAMB18E1, depth x width (UG473). A RAMB36 is two of these side by side
-# or one above the other, so counting in RAMB18 loses nothing.
-RAMB18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+# Simple dual-port shapes, depth x width (UG473): of a RAMB18E1, and twice as deep or wide of a
+# RAMB36E1.
+RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
+RAMB36_SHAPES = (*((2 * depth, width) for depth, width in RAMB18_SHAPES), (512, 72))
+BYTE_BITS = 9  # ports of 9 bits and more write bytes of 9 separately
+# Synthesis weighs blocks against the multiplexer behind several of them: Yosys 0.70 charges 129 for
+# a RAMB18, 257 for a RAMB36, and this much for each bit of each further row.
+RAMB18_COST, RAMB36_COST, MULTIPLEXER_COST = 129.0, 257.0, 0.55
+MULTIPLEXER_LUTS = 0.55  # LUTs of each bit of each further row, from synthesis of DNN-A
 DISTRIBUTED_WORDS = 64  # parameter memories up to this depth are made of LUTs (weight_store.sv)
 CHUNK_BITS = 64  # a weight word is kept in one memory per beat
 
@@ -28,18 +34,25 @@ class Memory:
 
     @property
     def bram18(self) -> int:
-        """RAMB18 blocks of all of them."""
-        return 0 if self.distributed else self.count * ramb18(self.width, self.depth)
+        """RAMB18 blocks of all of them; a RAMB36 counts as two."""
+        return 0 if self.distributed else self.count * block_ram(self.width, self.depth).bram18
 
     @property
     def lut(self) -> int:
-        """LUTs used as memory."""
-        return self.count * lut_ram(self.width, self.depth) if self.distributed else 0
+        """LUTs used as memory, or to choose between rows of blocks."""
+        if self.distributed:
+            return self.count * lut_ram(self.width, self.depth)
+        rows = block_ram(self.width, self.depth).rows
+        return self.count * round(MULTIPLEXER_LUTS * self.width * (rows - 1))
 
     @property
     def ff(self) -> int:
         """Registers of the read port: one of its two lies in the block where there is one."""
         return self.count * (self.width * (2 if self.distributed else 1) + 1)
+
+    def freed_by_half(self) -> int:
+        """RAMB18 blocks that half the depth would free."""
+        return self.bram18 - replace(self, depth=-(-self.depth // 2)).bram18
 
     @property
     def bits(self) -> int:
@@ -47,9 +60,30 @@ class Memory:
         return self.count * self.width * self.depth
 
 
-def ramb18(width: int, depth: int) -> int:
-    """Fewest RAMB18 of one shape that make a simple dual-port memory of ``depth`` x ``width``."""
-    return min(-(-width // bits) * -(-depth // words) for words, bits in RAMB18_SHAPES)
+@dataclass(frozen=True)
+class BlockRam:
+    """How a memory is made of blocks: RAMB18 in all, rows of blocks one above the other."""
+
+    bram18: int
+    rows: int
+
+
+def block_ram(width: int, depth: int) -> BlockRam:
+    """Blocks of a simple dual-port memory of ``depth`` words of ``width`` bits, as Yosys maps it.
+
+    For every legal shape the words take whole rows and the bits whole bytes of a row (bytes of
+    several rows share a block, for they are written separately); the cheapest shape is taken.
+    """
+    found = []
+    for shapes, cost, size in ((RAMB18_SHAPES, RAMB18_COST, 1), (RAMB36_SHAPES, RAMB36_COST, 2)):
+        for words, bits in shapes:
+            rows = -(-depth // words)
+            byte = min(bits, BYTE_BITS)
+            blocks = -(-rows * -(-width // byte) // (bits // byte))
+            price = blocks * cost + MULTIPLEXER_COST * width * (rows - 1)
+            found.append((price, blocks * size, rows))
+    _, bram18, rows = min(found)
+    return BlockRam(bram18, rows)
 
 
 def lut_ram(width: int, depth: int) -> int:
@@ -71,9 +105,7 @@ def memories(design: Design) -> Iterator[Memory]:
         "feature load", "input buffer", "buffers.input_lines",
         beat * design.feature_bits, 2 * buffers.input_lines, banks,
     )  # fmt: skip
-    yield Memory(
-        "depth-wise", "mid buffer", "buffers.mid_words", pixel_bits, 2 * buffers.mid_words
-    )
+    yield Memory("depth-wise", "mid buffer", "buffers.mid_words", pixel_bits, 2 * buffers.mid_words)
     yield Memory(
         "depth-wise", "line buffer", "buffers.dw_line_words",
         (acc.dw_kernel_max - 1) * pixel_bits, buffers.dw_line_words,

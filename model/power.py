@@ -1,8 +1,8 @@
 """Electrical power of an accelerator at work: a first model, static terms plus energy per use.
 
 The static terms are reported ranges; the dynamic coefficients are assumptions of the right size,
-chosen so that DNN-A on the PYNQ-Z1 comes near the 2.4 W published for an accelerator of that network.
-No board was measured: use it to compare designs on one device.
+chosen so that DNN-A on the PYNQ-Z1 comes near the 2.4 W published for an accelerator of that
+network. No board was measured: use it to compare designs on one device.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an accelerator takes of a chip: DSP48E1, RAMB18, LUT and FF, from the design's parameters.
 
-DSP and block RAM follow from the shapes of multipliers and memories and are meant to be exact. LUT and
-FF are a first estimate: registers and adders are counted in bits, the factors come from one synthesis
-of ``designs/tiny.toml`` with Yosys 0.70 (``synth_xilinx -family xc7``).
+DSP and block RAM follow from the shapes of multipliers and memories and are meant to be exact. LUT
+and FF are a first estimate: see ``model/soft_logic.py``. The yardstick is what Yosys 0.70 makes of
+the RTL (``synth_xilinx -family xc7``), before placement.
 
 A design that does not fit is a value, not an error: see :meth:`Resources.shortages`.
 """
@@ -177,7 +177,9 @@ def requantise_dsps(accumulator_bits: int) -> int:
 
 def _advice(design: Design, parts: tuple[Part, ...]) -> dict[str, str]:
     acc = design.accelerator
-    largest = max(memories(design), key=lambda memory: memory.bram18)
+    freed, memory = max(
+        ((memory.freed_by_half(), memory) for memory in memories(design)), key=lambda item: item[0]
+    )
     dsp = f"lower accelerator.out_lanes or in_lanes ({acc.in_lanes} x {acc.out_lanes} multipliers)"
     if acc.dw_multiplier_style == "dsp":
         dsp += ', or set accelerator.dw_multiplier_style = "lut"'
@@ -187,8 +189,8 @@ def _advice(design: Design, parts: tuple[Part, ...]) -> dict[str, str]:
         lut += ', or dw_multipliers, or set dw_multiplier_style = "dsp"'
     return {
         "dsp": dsp,
-        "bram18": f"the largest memory is the {largest.part}'s {largest.name}, "
-        f"{largest.bram18} of them: lower accelerator.{largest.key}",
+        "bram18": f"the {memory.part}'s {memory.name} takes {memory.bram18} of them, half its "
+        f"depth would free {freed}: lower accelerator.{memory.key}",
         "lut": lut,
         "ff": "lower accelerator.out_lanes or requant_lanes",
     }

@@ -99,6 +99,7 @@ class _MacShape:
     issues: int
     vectors: int  # vectors that are requantised
     first_vector: int  # issue of the last term of the first accumulator vector
+    first_emit: int  # the same of the first vector that is requantised
     last_issue: int
     slices: int
 
@@ -109,7 +110,9 @@ class _MacShape:
         vectors = pixels // 4 if command.pool == 1 else pixels
         issues = pixels * terms
         cycles = issues + vectors * command.pad_cycles
-        return _MacShape(cycles, issues, vectors, terms, cycles - command.pad_cycles, slices)
+        first_emit = 4 * terms if command.pool == 1 else terms
+        last_issue = cycles - command.pad_cycles
+        return _MacShape(cycles, issues, vectors, terms, first_emit, last_issue, slices)
 
 
 class Mac(Unit):
@@ -135,6 +138,9 @@ class Mac(Unit):
         self.slices = slices
         self.input_order = input_order
         self.post = Account()
+        # No issue before this one may complete a vector: the post-process is busy with the last.
+        # Inside a layer pad_cycles see to that, so it matters for a layer's first vector only.
+        self._requantised = 0
 
     def run(self) -> Process:
         """The state machine, for ever."""
@@ -163,7 +169,12 @@ class Mac(Unit):
                 self.account.wait_ddr += weights - waited
                 self.account.wait_output += passed - weights
                 last_group = group == command.out_groups - 1
-                first_vector = first_vector or passed + shape.first_vector + self.timing.vector
+                held = max(0, self._requantised - passed - shape.first_emit)
+                if first_vector is None:
+                    pooled = shape.first_emit > shape.first_vector  # only the window's last is held
+                    first_vector = passed + shape.first_vector + (0 if pooled else held)
+                passed += held
+                self.account.wait_output += held
                 cycle = passed + shape.cycles
                 steps = command.last_steps if last_group else command.steps
                 self._finish_group(command, shape, passed, cycle, steps)
@@ -175,7 +186,13 @@ class Mac(Unit):
             self.event(cycle, "tile_end", command)
             assert first_vector is not None
             self.events.append(
-                Event(first_vector, "post", "tile_start", command.bundle, command.tile)
+                Event(
+                    first_vector + self.timing.vector,
+                    "post",
+                    "tile_start",
+                    command.bundle,
+                    command.tile,
+                )
             )
             self.events.append(
                 Event(self._written, "post", "tile_end", command.bundle, command.tile)
@@ -188,6 +205,7 @@ class Mac(Unit):
         """Post what follows from the last RUN cycle of a group."""
         last_vector = passed + shape.last_issue + self.timing.vector
         count = steps * shape.slices
+        self._requantised = passed + shape.last_issue + count
         self._written = last_vector + self.timing.write + count - 1
         self.output.full.post(self._written + 1)
         self.post.busy += shape.vectors * count

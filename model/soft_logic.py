@@ -1,8 +1,8 @@
 """LUTs and flip-flops of the accelerator's units, memories excluded: a first estimate.
 
 Wide data paths are counted in bits of registers, adders and multiplexers from the design's
-parameters. Fixed amounts (control, addresses) and the factors per bit are what Yosys 0.70 makes of
-``designs/tiny.toml``.
+parameters. Fixed amounts (control, addresses) and the factors per bit are from what Yosys 0.70
+makes of ``designs/tiny.toml`` and ``designs/dnn_a.toml``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Logic:
 
 
 # Units whose size hardly depends on the design; command and data FIFOs (LUT memory) are in them.
-CONTROL = Logic(950, 1130)  # registers and 28 counters
-SEQUENCER = Logic(690, 900)
-FEATURE_LOAD = Logic(960, 560)
-WEIGHT_LOAD = Logic(450, 320)
-FEATURE_STORE = Logic(700, 450)
-WEIGHT_STORE = Logic(117, 70)
+CONTROL = Logic(990, 1125)  # registers and 28 counters
+SEQUENCER = Logic(710, 900)
+FEATURE_LOAD = Logic(1020, 570)
+WEIGHT_LOAD = Logic(490, 330)
+FEATURE_STORE = Logic(780, 470)
+WEIGHT_STORE = Logic(130, 70)
 READ_MUX = Logic(60, 55)
-MAC_CONTROL = Logic(720, 495)
-DEPTHWISE_CONTROL = Logic(400, 290)
-POST_CONTROL = Logic(60, 170)
+MAC_CONTROL = Logic(790, 520)
+DEPTHWISE_CONTROL = Logic(460, 290)
+POST_CONTROL = Logic(60, 180)
 
 
 def logic(design: Design) -> dict[str, Logic]:
@@ -108,7 +108,7 @@ def _post_process(design: Design) -> Logic:
     hold = Logic(bits * 3 // 2, 2 * bits) * acc.out_lanes  # compare and choose; best, held
     select = Logic(bits * -(-steps // 3), 2 * bits) * acc.requant_lanes
     slices = (4 if bits <= 32 else 8) // design.feature_bytes
-    output = Logic(design.feature_bytes * 8 * slices // 2, design.feature_bytes * 8)
+    output = Logic(40 + design.feature_bytes * 4 * slices, design.feature_bytes * 8)
     lane = requantise_logic(bits, design.feature_bits) + output + Logic(design.feature_bits * 3, 0)
     return hold + select + lane * acc.requant_lanes
 

@@ -150,7 +150,7 @@ class _Plan:
         """Name of the result: equal keys mean equal results."""
         facts = (
             [path.name for path in self.sources],
-            [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.sources],
+            [_code(path.read_text()) for path in self.sources],
             (self.top, self.parent, self.tool, FLAGS, COUNTING),
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
@@ -235,6 +235,12 @@ def unit_uses(
 
 def _unit(instance: str) -> str:
     return re.split(r"[\[.]", instance)[0].removeprefix("u_").removeprefix("gen_")
+
+
+def _code(text: str) -> list[str]:
+    """A source without comments and layout, which do not decide what is mapped."""
+    lines = (" ".join(line.split("//")[0].split()) for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def _tool() -> str:

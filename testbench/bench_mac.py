@@ -15,7 +15,6 @@ from testbench.mac_layer import Build, Layer, Tile
 from testbench.mac_reference import Reference
 
 LAYERS = 8
-PARAM_RING = 256  # words, as the base's bits of the bench's top
 
 
 class Surroundings:
@@ -30,7 +29,7 @@ class Surroundings:
         self.output = PingPong()
         self.ring = WeightRing([group for tile in tiles for group in tile.groups])
         self.params: dict[int, int] = {}  # absolute parameter word -> contents, until given back
-        self.param_base = self.param_next = self.param_oldest = 0
+        self.param_next = self.param_oldest = 0
         self.stalls = {name: Stall(rng) for name in ("load", "mid", "weights", "drain")}
         self.source_ports = {
             0: ReadPort(rng, dut.in_data_i),
@@ -49,7 +48,6 @@ class Surroundings:
         self.dut.mid_bank_i.value = self.banks[1].read_bank
         self.dut.out_free_i.value = self.output.free
         self.dut.groups_ready_i.value = self.ring.ready
-        self.dut.param_base_i.value = self.param_base % PARAM_RING
         for port in (*self.source_ports.values(), self.weight_port, self.param_port):
             port.drive()
 
@@ -83,14 +81,8 @@ class Surroundings:
         return tile.bank[value(address)]
 
     def _param(self) -> int:
-        """The word in the ring.
-
-        The base kept from the claim and the base that moves when parameters are done must agree.
-        """
-        offset = value(self.dut.param_offset_o)
-        age = (self.param_base - value(self.dut.param_base_o)) % PARAM_RING
-        assert self.param_base - age == self.param_oldest
-        return self.params[self.param_oldest + offset]
+        """The word in the ring: offsets count from the oldest parameters not given back."""
+        return self.params[self.param_oldest + value(self.dut.param_offset_o)]
 
     def _advance(self, cycle: int, events: dict[str, int]) -> None:
         """The edge that ends the cycle."""
@@ -101,9 +93,7 @@ class Surroundings:
         if events["release_o"]:
             oldest = self.ring.groups[self.ring.released]
             assert value(self.dut.release_words_o) == len(oldest.words)
-            assert value(self.dut.release_params_o) == len(oldest.params)
             self.ring.released += 1
-            self.param_base += len(oldest.params)
         if self.output.full and not self.stalls["drain"](cycle):
             self.output.released += 1
         self.output.reserved += events["claim_o"]

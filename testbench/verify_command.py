@@ -234,6 +234,9 @@ def compared_table(record: dict[str, Any]) -> RenderableType:
 
 
 def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    random = f"random, seed {record['seed']}"
+    yield "weights", record["network"] or random
+    yield "image", record["image"] or random
     yield "latency", f"{count(record['latency_cycles'])} cycles, {record['latency_ms']:.2f} ms"
     how = "steady state" if record["frames"] > 1 else "one frame alone"
     yield "throughput", f"{record['fps']:.1f} FPS ({how})"

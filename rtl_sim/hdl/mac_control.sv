@@ -57,7 +57,6 @@ module mac_control #(
   output logic [OffsetBits-1:0]            weight_offset_o,
   output logic                             release_o,
   output logic [11:0]                      release_words_o,
-  output logic [7:0]                       release_params_o,
   // Issue, to the array
   output logic                             issue_o,
   output logic                             issue_first_o,  // first product of its pixel
@@ -436,7 +435,6 @@ module mac_control #(
   assign weight_offset_o = weight_offset_q;
   assign release_o = run_end && release_weights;
   assign release_words_o = cfg_q[program_pkg::MacGroupWordsLsb+:12];
-  assign release_params_o = cfg_q[program_pkg::MacParamWordsLsb+:8];
   assign in_release_o = tile_end_o && !source_mid;
   assign mid_release_o = tile_end_o && source_mid;
 

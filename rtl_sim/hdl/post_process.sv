@@ -10,9 +10,9 @@
 // or more cycles apart, which mac_control sees to; a simulation stops otherwise.
 // Settings come with the claim of an output bank and are kept per bank; each stage uses the entry of
 // the bank that its data belongs to, so groups of different settings may follow without a gap.
-// The group may be given back to the weight store while its steps are still under way: the base of
-// the parameter ring is kept from the claim, and the words must stay until params_done_o, the cycle
-// of the group's last step, v + steps*RW for its last vector.
+// The words of a group may be given back to the weight store while its steps are still under way;
+// its parameters are given back with params_done_o, in the cycle of the group's last step, v +
+// steps*RW for its last vector. Parameter offsets count from the oldest group not given back.
 // Writes are sequential from line 0 of the bank: OL = max(RequantLanes, EB) features of 8*FB bits a
 // line, OL / RequantLanes parts, out_we_o has a bit per part and the data is repeated on every part.
 `default_nettype none
@@ -24,7 +24,6 @@ module post_process #(
   parameter int AccBits = 32,
   parameter int OutBankLines = 1024,
   parameter int OffsetBits = 12,
-  parameter int BaseBits = 8,  // of the parameter ring's base
   localparam int FeatureBytes = (FeatureBits > 8) ? 2 : 1,
   localparam int ByteBits = 8 * FeatureBytes,
   localparam int BeatLanes = 8 / FeatureBytes,
@@ -55,10 +54,8 @@ module post_process #(
   input  wire                                 vector_tile_first_i,
   input  wire                                 vector_group_last_i,
   input  wire                                 vector_bank_i,
-  // Weight store, parameters: the ring base is taken at the claim
-  input  wire  [BaseBits-1:0]                 param_base_i,
+  // Weight store, parameters: offsets from the oldest group whose parameters are not given back
   output logic                                param_re_o,
-  output logic [BaseBits-1:0]                 param_base_o,
   output logic [OffsetBits-1:0]               param_offset_o,
   input  wire  [RequantLanes*48-1:0]          param_data_i,  // lane: mult 47:32, bias 31:0
   output logic                                params_done_o,  // last read of a released group
@@ -93,7 +90,6 @@ module post_process #(
   logic [1:0][1:0] pool_q;
   logic [1:0][5:0] shift_q;
   logic [1:0][OffsetBits-1:0] param_offset_q;
-  logic [1:0][BaseBits-1:0] param_base_q;
   logic [1:0][7:0] param_words_q;
   logic [1:0][7:0] bundle_q;
   logic [1:0][15:0] tile_q;
@@ -105,7 +101,6 @@ module post_process #(
       pool_q[claim_bank_i] <= claim_pool_i;
       shift_q[claim_bank_i] <= claim_shift_i;
       param_offset_q[claim_bank_i] <= claim_param_offset_i;
-      param_base_q[claim_bank_i] <= param_base_i;
       param_words_q[claim_bank_i] <= claim_param_words_i;
       release_q[claim_bank_i] <= claim_release_i;
       bundle_q[claim_bank_i] <= claim_bundle_i;
@@ -164,7 +159,6 @@ module post_process #(
   assign group_end = active_q && vector_last && hold_group_last_q;
   assign param_re_o = active_q;
   assign param_offset_o = param_offset_q[hold_bank_q] + OffsetBits'(step_q);
-  assign param_base_o = param_base_q[hold_bank_q];
   assign params_done_o = group_end && release_q[hold_bank_q];
   assign params_done_words_o = param_words_q[hold_bank_q];
 

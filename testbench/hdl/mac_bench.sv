@@ -17,7 +17,6 @@ module mac_bench #(
   parameter int CommandDepth = 4,
   localparam int OffsetBits = 12,
   localparam int ReadyBits = 13,
-  localparam int BaseBits = 8,
   localparam int PixelBits = InLanes * FeatureBits,
   localparam int ByteBits = (FeatureBits > 8) ? 16 : 8,
   localparam int LineLanes = (RequantLanes > 64 / ByteBits) ? RequantLanes : 64 / ByteBits
@@ -50,10 +49,7 @@ module mac_bench #(
   input  wire  [OutLanes*InLanes*WeightBits-1:0]   weight_data_i,
   output logic                                     release_o,
   output logic [11:0]                              release_words_o,
-  output logic [7:0]                               release_params_o,
-  input  wire  [BaseBits-1:0]                      param_base_i,
   output logic                                     param_re_o,
-  output logic [BaseBits-1:0]                      param_base_o,
   output logic [OffsetBits-1:0]                    param_offset_o,
   input  wire  [RequantLanes*48-1:0]               param_data_i,
   output logic                                     params_done_o,
@@ -124,7 +120,6 @@ module mac_bench #(
     .weight_offset_o,
     .release_o,
     .release_words_o,
-    .release_params_o,
     .issue_o             (issue),
     .issue_first_o       (issue_first),
     .issue_last_o        (issue_last),
@@ -191,8 +186,7 @@ module mac_bench #(
     .FeatureBits (FeatureBits),
     .AccBits     (AccBits),
     .OutBankLines(OutBankLines),
-    .OffsetBits  (OffsetBits),
-    .BaseBits    (BaseBits)
+    .OffsetBits  (OffsetBits)
   ) u_post (
     .clk_i,
     .rst_i               (reset),
@@ -215,9 +209,7 @@ module mac_bench #(
     .vector_tile_first_i (vector_tile_first),
     .vector_group_last_i (vector_group_last),
     .vector_bank_i       (vector_bank),
-    .param_base_i,
     .param_re_o,
-    .param_base_o,
     .param_offset_o,
     .param_data_i,
     .params_done_o,
