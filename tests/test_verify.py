@@ -33,7 +33,9 @@ def test_tiny_is_exact(frames: int, root: Path, build_root: Path, tmp_path: Path
     check(load_design(root / "designs" / "tiny.toml"), 1, frames, build_root, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel"])
+@pytest.mark.parametrize(
+    "name", ["tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel"]
+)
 def test_small_designs_are_exact(name: str, root: Path, build_root: Path, tmp_path: Path) -> None:
     check(load_design(root / "designs" / f"{name}.toml"), 2, 2, build_root, tmp_path)
 
