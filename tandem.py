@@ -64,6 +64,9 @@ def verify(
     image: Annotated[
         Path | None, typer.Option(help=".npy, .ppm, .png, ... of the network's input size.")
     ] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Resize the image to the network, nearest neighbour.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and images.")] = 1,
     frames: Frames = 1,
     out: Out = Path("build"),
@@ -74,7 +77,7 @@ def verify(
     Every value of every feature map in memory, every timed event and every hardware counter. The
     RTL is compiled once per accelerator (a minute), then found compiled.
     """
-    return verify_command(Request(design, network, image, seed, frames, out), as_json)
+    return verify_command(Request(design, network, image, seed, frames, out, resize), as_json)
 
 
 @app.command()

@@ -163,7 +163,7 @@ def _map(plan: _Plan, directory: Path) -> dict[str, Any]:
     status = execute(
         [*yosys_command(), "-q", "-p", plan.script(directory)],
         cwd=directory,
-        env=yosys_environment(directory.parent / "yowasp"),
+        env=yosys_environment(directory.parent.parent / "yowasp"),
         log=log,
     )
     seconds = time.perf_counter() - started

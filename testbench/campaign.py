@@ -18,7 +18,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from model.device import load_device
 from model.errors import TandemError
 from model.image import random_image
 from model.random_network import random_network
+from model.toml_reader import read_toml
 from testbench.campaign_cases import CASES_PER_BUILD, Case, draw_case
 from testbench.campaign_report import Outcome, distribution, print_report
 from testbench.shrink import shrink
@@ -119,7 +119,7 @@ def read_case(design: Path, ddr: Path | None, frames: int, data_seed: int) -> Ca
     """The case that `write_case` wrote."""
     found = load_design(design)
     if ddr is not None:
-        timing = DdrTiming.from_table(tomllib.loads(ddr.read_text())["ddr"])
+        timing = DdrTiming.from_table(read_toml(ddr, "memory file").mapping("ddr"))
         found = replace(found, device=replace(found.device, ddr=timing))
     return Case(0, found, frames, data_seed)
 
@@ -166,7 +166,12 @@ def campaign(
     seed: int, numbers: Sequence[int], jobs: int, places: Places, console: Console
 ) -> list[Outcome]:
     """Run the cases that the journal does not have, ``jobs`` builds at a time."""
-    places.out.mkdir(parents=True, exist_ok=True)
+    try:
+        places.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TandemError(
+            f"{places.out}: cannot be written ({error.strerror}): choose another --out"
+        ) from None
     journal = Journal(places.out / "journal.jsonl", seed, fingerprint())
     known = journal.read()
     done = {number: known[number] for number in numbers if number in known and known[number].exact}
@@ -221,7 +226,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "campaign")
     parser.add_argument("--build-root", type=Path, default=ROOT / "build" / "verilator")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name, least in (("cases", 1), ("first", 0), ("case", 0), ("seed", 0), ("jobs", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            parser.error(f"--{name} {value}: must be at least {least}")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -252,4 +262,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: ends the workers too
     sys.exit(main())

@@ -42,6 +42,7 @@ class Request:
     seed: int = 1
     frames: int = 1
     out: Path = Path("build")
+    resize: bool = False  # the image to the network's size, nearest neighbour
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _data(design: Design, request: Request) -> tuple[IntegerNetwork, list[Intege
         check_accumulators(network, design)
     if request.image is None:
         return network, [random_image(design, pictures) for _ in range(request.frames)]
-    return network, [load_image(request.image, design)] * request.frames
+    return network, [load_image(request.image, design, request.resize)] * request.frames
 
 
 def _folder(path: Path) -> Path:

@@ -217,6 +217,11 @@ def test_the_report_counts_differences() -> None:
 
 def test_wrong_input_has_its_own_exit_status(tmp_path: Path) -> None:
     assert main(["--design", str(tmp_path / "none.toml"), "--out", str(tmp_path)]) == 2
+    (tmp_path / "file").touch()
+    assert main(["--cases", "1", "--out", str(tmp_path / "file")]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["--jobs", "0"])
+    assert stopped.value.code == 2
 
 
 def test_every_design_obeys_the_rules_of_design_files(short: list[Case]) -> None:

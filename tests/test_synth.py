@@ -20,12 +20,13 @@ module pair (
   input  wire logic        [8:0]  addr_i,
   input  wire logic signed [15:0] a_i,
   input  wire logic signed [15:0] b_i,
+  output logic  [1:0][15:0]       data_o,
   output logic signed      [31:0] y_o
 );
   for (genvar n = 0; n < 2; n++) begin : gen_memory
     ram_sdp #(.Width(16), .Depth(512)) u_ram (
       .clk_i, .we_i(1'b1), .waddr_i(addr_i), .wdata_i(a_i), .re_i(1'b1), .raddr_i(addr_i),
-      .rdata_o()
+      .rdata_o(data_o[n])
     );
   end
   logic signed [15:0] a_q, b_q;
@@ -68,19 +69,23 @@ def test_registers_of_a_product_are_absorbed_and_results_are_kept(
     source.write_text(PAIR)
     root = build_root.parent / "yosys"
     made = synthesise_sources([HDL / "ram_sdp.sv", source], "pair", root)
-    assert (made.dsp, made.lut, made.ff) == (1, 0, 0)
+    assert made.units["glue"] == Use(dsp=1, bram18=0, lut=0, ff=0)
+    assert made.units["memory"] == Use(dsp=0, bram18=2, lut=0, ff=2 * (16 + 1))
     source.write_text(PAIR.replace("Two memories", "Two small memories"))
     again = synthesise_sources([HDL / "ram_sdp.sv", source], "pair", root)
     assert again.cached
     assert again.units == made.units
 
 
-def test_what_yosys_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+def test_what_yosys_refuses_is_told_in_its_words_and_not_kept(
+    tmp_path: Path, build_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOWASP_CACHE_DIR", str(build_root.parent / "yowasp"))
     source = tmp_path / "pair.sv"
     source.write_text(BROKEN)
     with pytest.raises(TandemError, match="no_such_module"):
         synthesise_sources([source], "pair", tmp_path / "yosys")
-    assert not list((tmp_path / "yosys").glob("*/synthesis.json"))
+    assert [path.suffix for path in (tmp_path / "yosys").iterdir()] == [".lock"]
 
 
 @pytest.mark.full
