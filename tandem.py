@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from model.console import guarded
 from testbench.bench_command import bench_command
-from testbench.console import guarded
 from testbench.simulate_command import simulate_command
 from testbench.verify_command import Request, verify_command
 

@@ -8,3 +8,7 @@ class TandemError(Exception):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+class RunFailed(Exception):  # noqa: N818  a verdict, not a mistake
+    """Something that was to hold did not, told in one line: exit status 1."""

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import TandemError
+from model.errors import RunFailed, TandemError
 from rtl_sim.cache import lock
 from rtl_sim.toolchain import cocotb_libraries, execute, find_toolchain, libpython
 from rtl_sim.verilate import EXECUTABLE, FAST, QUICK, Plan, first_error, ordered, verilate
@@ -29,7 +29,7 @@ from rtl_sim.verilate import EXECUTABLE, FAST, QUICK, Plan, first_error, ordered
 RANDOM_SEED = 1
 
 
-class SimulationFailed(Exception):  # noqa: N818  a verdict, not a mistake
+class SimulationFailed(RunFailed):
     """A bench failed, or the simulation ended without a verdict. Told in one line."""
 
 

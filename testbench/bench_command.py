@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from model import console
 from model.evaluation import Evaluation, evaluate_file
-from testbench import console
+from model.tables import count, headline, share, table
 from testbench.campaign import Journal, fingerprint
 from testbench.campaign_report import distribution
-from testbench.tables import count, headline, share, table
 from testbench.verify_command import Request, verify_design
 
 DESIGNS = Path(__file__).resolve().parent.parent / "designs"

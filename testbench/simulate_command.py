@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from model import console
 from model.evaluation import evaluate_file
-from testbench import console
-from testbench.tables import count, facts, headline, share, table
+from model.tables import count, facts, headline, share, table
 
 CLASSES = ("busy", "wait_input", "wait_output", "wait_ddr")
 

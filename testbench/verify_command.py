@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.markup import escape
 
+from model import console
 from model.design import Design, load_design
 from model.errors import TandemError
 from model.evaluation import check_frames
@@ -20,11 +21,10 @@ from model.integer_network import IntegerNetwork, Integers, check_accumulators
 from model.network_file import load_network
 from model.random_network import random_network
 from model.schedule import Schedule, compile_schedule
+from model.tables import count, facts, headline, table
 from rtl_sim.build import SimulationFailed
 from rtl_sim.cache import lock, staged
-from testbench import console
 from testbench.accelerator_tb import build_accelerator
-from testbench.tables import count, facts, headline, table
 from testbench.verify import MapDifference, Verification, verify
 
 FIRST_DIFFERENCES = 10

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 OURS = {*MAY_IMPORT, "tandem"}
 # Pillow reads photographs; model/image.py loads it only when it meets one.
-MODEL_NEEDS = {"numpy", "numba", "simpy", "PIL"}
+MODEL_NEEDS = {"numpy", "numba", "simpy", "PIL", "rich"}
 TORCH = {"torch", "torchvision", "brevitas"}
 
 WITHOUT_TORCH = """

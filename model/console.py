@@ -15,8 +15,7 @@ from typing import Any, ParamSpec
 
 from rich.console import Console, RenderableType
 
-from model.errors import TandemError
-from rtl_sim.build import SimulationFailed
+from model.errors import RunFailed, TandemError
 
 HELD, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 PIPED_WIDTH = 100  # columns where standard output is no terminal
@@ -34,7 +33,7 @@ def guarded(command: Callable[Arguments, int]) -> Callable[Arguments, None]:
             sys.stdout.flush()
         except TandemError as error:
             status = _complain(WRONG_INPUT, str(error))
-        except SimulationFailed as error:
+        except RunFailed as error:
             status = _complain(FAILED, str(error))
         except KeyboardInterrupt:
             status = _complain(STOPPED, "stopped; nothing half-written is left")
