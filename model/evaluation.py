@@ -105,11 +105,13 @@ def check_frames(frames: int) -> None:
 
 def pass_record(plan: PassPlan) -> dict[str, Any]:
     """What the compiler chose for one pass."""
-    first = plan.tiles[0]
+    first, output = plan.tiles[0], plan.item.output
+    bypass = plan.item.joins.name if plan.item.joins and plan.item.to_depth else None
     return {
         "layers": [layer.token for layer in plan.item.layers],
         "name": plan.item.name,
-        "output": [plan.target.channels, plan.target.height, plan.target.width],
+        "output": [output.out_channels, output.out_height, output.out_width],
+        "bypass": bypass,
         "macs": plan.item.macs,
         "tiles": len(plan.tiles),
         "tile": [first.rows, first.cols],

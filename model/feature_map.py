@@ -14,7 +14,9 @@ class FeatureMap:
 
     Channels come in blocks of ``block_channels`` (the accelerator's output lanes); the last block
     is rounded up to ``align`` channels. A raw map holds signed accumulators as ``slices`` planes of
-    ``feature_bytes`` bytes for each requantise step of ``step_channels`` channels.
+    ``feature_bytes`` bytes for each requantise step of ``step_channels`` channels. A map may be a
+    part of a wider one: its rows then lie ``wider_pitch`` bytes apart. Channels that belong to no
+    layer, there to fill blocks, are left out of ``lanes``.
     """
 
     name: str
@@ -27,6 +29,8 @@ class FeatureMap:
     step_channels: int
     slices: int = 1
     address: int = 0
+    wider_pitch: int = 0  # 0: rows follow each other
+    lanes: tuple[int, ...] | None = None  # where the layer's channels are; None: one by one
 
     @property
     def raw(self) -> bool:
@@ -66,17 +70,33 @@ class FeatureMap:
     @property
     def row_pitch(self) -> int:
         """Bytes from one row to the next."""
+        return self.wider_pitch or self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
         return self.width * self.padded_channels * self.channel_bytes
 
     @property
+    def contiguous(self) -> bool:
+        """Do rows follow each other without a gap?"""
+        return self.row_pitch == self.row_bytes
+
+    @property
     def total_bytes(self) -> int:
-        """Bytes of the whole map."""
-        return self.height * self.row_pitch
+        """Bytes from the first to the last."""
+        return (self.height - 1) * self.row_pitch + self.row_bytes
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Where the channels of the layer are, among ``channels``."""
+        return np.array(range(self.channels) if self.lanes is None else self.lanes, dtype=np.int64)
 
     def pack(self, values: NDArray[np.int64]) -> bytes:
-        """Bytes of a (channels, height, width) array of unsigned features."""
+        """Bytes of a (layer's channels, height, width) array of unsigned features."""
+        assert self.contiguous
         padded = np.zeros((self.padded_channels, self.height, self.width), dtype=np.int64)
-        padded[: self.channels] = values
+        padded[self.positions] = values
         dtype = np.dtype("<u1") if self.feature_bytes == 1 else np.dtype("<u2")
         parts = []
         for block in range(self.blocks):
@@ -86,8 +106,9 @@ class FeatureMap:
         return np.concatenate(parts, axis=1).astype(dtype).tobytes()
 
     def unpack(self, data: bytes) -> NDArray[np.int64]:
-        """The (channels, height, width) array behind the bytes; sign-extended for a raw map."""
+        """(layer's channels, height, width) behind the ``total_bytes``; a raw map sign-extended."""
         dtype = np.dtype("<u1") if self.feature_bytes == 1 else np.dtype("<u2")
+        data += bytes(self.height * self.row_pitch - len(data))
         rows = np.frombuffer(data, dtype=dtype).reshape(self.height, -1).astype(np.int64)
         parts = []
         start = 0
@@ -96,7 +117,7 @@ class FeatureMap:
             part = rows[:, start : start + self.width * size].reshape(self.height, self.width, size)
             parts.append(self._join_slices(part) if self.raw else part)
             start += self.width * size
-        return np.concatenate(parts, axis=2)[:, :, : self.channels].transpose(2, 0, 1)
+        return np.concatenate(parts, axis=2)[:, :, self.positions].transpose(2, 0, 1)
 
     def _join_slices(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
         planes = part.reshape(self.height, self.width, -1, self.slices, self.step_channels)

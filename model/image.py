@@ -1,4 +1,4 @@
-"""Images: random ones and those read from files, as unsigned F-bit feature maps."""
+"""Images: scenes, random ones and those read from files, as unsigned F-bit feature maps."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from model.errors import TandemError
 from model.functional import check_image
 from model.integer_network import Integers
 from model.network_file import ARRAY_ERRORS, read_arrays
+from model.scene import draw_scene
 
 _COARSE = 8  # a random image is smooth over blocks of about this many pixels
 
@@ -26,6 +27,17 @@ def random_image(design: Design, rng: np.random.Generator) -> Integers:
     noisy = smooth * 1.2 - 0.1 + rng.normal(0, 0.08, smooth.shape)
     image = np.clip(np.rint(noisy * design.feature_max), 0, design.feature_max)
     return image.astype(np.int64)
+
+
+def scene_image(design: Design, seed: int, index: int) -> Integers:
+    """Synthetic scene ``index`` of a seed at the network's size; the design has 3 channels."""
+    picture = draw_scene(seed, index, design.network.height, design.network.width).image
+    return from_pixels(picture.transpose(2, 0, 1), design)
+
+
+def from_pixels(pixels: NDArray[np.uint8], design: Design) -> Integers:
+    """Pixels from 0 to 255 as a network takes them: the highest F bits of each, int64."""
+    return _to_feature_bits(pixels.astype(np.int64), 255, design)
 
 
 def load_image(path: str | Path, design: Design, resize: bool = False) -> Integers:
@@ -132,7 +144,7 @@ def _netpbm_header(data: bytes) -> tuple[list[int], int]:
 
 def _read_with_pillow(path: Path, design: Design) -> NDArray[Any]:
     try:
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  (optional, slow)
+        from PIL import Image  # noqa: PLC0415  (optional, slow)
     except ImportError as error:
         raise TandemError(
             f"{path}: reading this format needs Pillow (pip install pillow), or convert it to PPM"
@@ -144,14 +156,14 @@ def _read_with_pillow(path: Path, design: Design) -> NDArray[Any]:
             f"{design.network.channels}: give an .npy file"
         )
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG", "JPEG")) as picture:
             values = np.asarray(picture.convert(modes[design.network.channels]), dtype=np.int64)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TandemError(
             f"{path}: not a readable picture, it may be truncated: {error}"
         ) from error
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
 
 
-def _to_feature_bits(values: NDArray[Any], largest: int, design: Design) -> NDArray[Any]:
+def _to_feature_bits(values: Integers, largest: int, design: Design) -> Integers:
     return values >> max(0, largest.bit_length() - design.feature_bits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.design import Design
+from model.detection import BoxHead, check_box_head
 from model.errors import TandemError
 from model.network import Layer
 
@@ -48,6 +50,7 @@ class IntegerNetwork:
     weight_bits: int
     feature_bits: int
     layers: tuple[IntegerLayer, ...]
+    head: BoxHead | None = None  # how its accumulators become a box; None: they are not read
     _by_name: dict[str, IntegerLayer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +94,8 @@ def check_network(network: IntegerNetwork, design: Design, where: str = "network
         )
     for layer, spec in zip(network.layers, design.network.compute_layers, strict=True):
         _check_layer(layer, spec, design, where)
+    if network.head is not None:
+        _check_head(network.head, design, where)
 
 
 def check_accumulators(network: IntegerNetwork, design: Design) -> None:
@@ -113,6 +118,21 @@ def check_accumulators(network: IntegerNetwork, design: Design) -> None:
                     f"the accumulator of {bits} bits ends at {limit}: raise "
                     "accelerator.accumulator_bits or use smaller weights"
                 )
+
+
+def _check_head(head: BoxHead, design: Design, where: str) -> None:
+    check_box_head(design.network, head.anchors)
+    channels = design.network.output.out_channels
+    for name, values in (("scale", head.scale), ("offset", head.offset)):
+        if len(values) != channels:
+            raise TandemError(
+                f"{where}: head: {name} has {len(values)} values, "
+                f"{design.network.output.name} has {channels} channels"
+            )
+        if not all(map(math.isfinite, values)):
+            raise TandemError(f"{where}: head: {name} must hold finite numbers")
+    if not all(math.isfinite(side) and side > 0 for anchor in head.anchors for side in anchor):
+        raise TandemError(f"{where}: head: anchors must be sizes above 0, in cells")
 
 
 def _differences(names: Iterable[str], expected: Iterable[str]) -> Iterable[str]:

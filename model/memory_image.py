@@ -59,10 +59,19 @@ def bind(schedule: Schedule, network: IntegerNetwork) -> list[Command]:
 
 def read_map(schedule: Schedule, memory: bytes, plan: PassPlan, frame: int = 0) -> Ints:
     """(C, H, W) values that a pass left in memory; ``frame`` counts for the last pass only."""
-    start = plan.target.address - schedule.design.device.memory_base
+    target = plan.target
+    start = target.address - schedule.design.device.memory_base
     if plan is schedule.plans[-1]:
         start += frame * schedule.output_stride
-    return plan.target.unpack(bytes(memory[start : start + plan.target.total_bytes]))
+    if not plan.item.to_depth:
+        return target.unpack(bytes(memory[start : start + target.total_bytes]))
+    output = plan.item.output
+    values = np.empty((output.out_channels, output.out_height, output.out_width), dtype=np.int64)
+    for phase in range(4):
+        found = target.unpack(bytes(memory[start : start + target.total_bytes]))
+        values[:, phase // 2 :: 2, phase % 2 :: 2] = found
+        start += target.blocks * target.block_pitch
+    return values
 
 
 def _pack_words(weights: Ints, bits: int) -> NDArray[np.uint8]:
@@ -92,9 +101,10 @@ def _join(run: WeightRun, params: NDArray[np.uint8], words: NDArray[np.uint8]) -
     return data.tobytes()
 
 
-def _padded(values: Ints, length: int) -> Ints:
-    result = np.zeros(length, dtype=np.int64)
-    result[: len(values)] = values
+def _placed(values: Ints, positions: Ints, length: int) -> Ints:
+    """Values of a layer's channels at their positions, zeros elsewhere."""
+    result = np.zeros((length, *values.shape[1:]), dtype=np.int64)
+    result[positions] = values
     return result
 
 
@@ -106,10 +116,10 @@ def _depthwise_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) 
     found = network[layer.name]
     lanes = design.accelerator.in_lanes
     channels = run.groups * lanes
-    weights = np.zeros((channels, run.words), dtype=np.int64)
-    weights[: layer.out_channels] = found.weight.reshape(layer.out_channels, -1)
+    at = plan.source.positions
+    weights = _placed(found.weight.reshape(layer.out_channels, -1), at, channels)
     words = weights.reshape(run.groups, lanes, run.words).transpose(0, 2, 1).reshape(-1, lanes)
-    params = _pack_params(_padded(found.bias, channels), _padded(found.mult, channels))
+    params = _pack_params(_placed(found.bias, at, channels), _placed(found.mult, at, channels))
     return _join(run, params, _pack_words(words, design.weight_bits))
 
 
@@ -124,13 +134,13 @@ def _mac_run(schedule: Schedule, plan: PassPlan, network: IntegerNetwork) -> byt
         words = _conv_words(plan, found, acc.out_lanes)
     packed = _pack_words(words.reshape(-1, acc.out_lanes * acc.in_lanes), design.weight_bits)
     channels = run.groups * acc.out_lanes
-    count = plan.target.channels
     bias = np.zeros(channels, dtype=np.int64)
     mult = np.zeros(channels, dtype=np.int64)
     if found is None:
-        mult[:count] = 1
+        mult[: plan.source.channels] = 1
     elif not plan.item.raw:
-        bias[:count], mult[:count] = found.bias, found.mult
+        outputs = len(found.bias)
+        bias[:outputs], mult[:outputs] = found.bias, found.mult
     per_group = run.param_beats
     bias = bias.reshape(run.groups, -1)[:, :per_group].reshape(-1)
     mult = mult.reshape(run.groups, -1)[:, :per_group].reshape(-1)
@@ -143,7 +153,7 @@ def _conv_words(plan: PassPlan, found: IntegerLayer, out_lanes: int) -> Ints:
     lanes, taps = plan.in_lanes, plan.item.kernel**2
     groups = plan.mac_weights.groups
     padded = np.zeros((groups * out_lanes, plan.in_groups * lanes, taps), dtype=np.int64)
-    padded[:outputs, :inputs] = found.weight.reshape(outputs, inputs, taps)
+    padded[:outputs, plan.source.positions] = found.weight.reshape(outputs, inputs, taps)
     split = padded.reshape(groups, out_lanes, plan.in_groups, lanes, taps)
     return split.transpose(0, 4, 2, 1, 3)
 

@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.design import Design
+from model.detection import BoxHead
 from model.errors import TandemError
 from model.integer_network import IntegerLayer, IntegerNetwork, check_network
 
@@ -73,8 +75,9 @@ def load_network(path: str | Path, design: Design) -> IntegerNetwork:
             weight_bits=int(manifest["weight_bits"]),
             feature_bits=int(manifest["feature_bits"]),
             layers=layers,
+            head=_read_head(manifest["head"]) if manifest.get("head") else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TandemError(f"{path}: the manifest is damaged: {error}") from error
     check_network(network, design, str(path))
     return network
@@ -112,7 +115,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _manifest(network: IntegerNetwork) -> dict[str, Any]:
+    head = {"head": asdict(network.head)} if network.head is not None else {}
     return {
+        **head,
         "format": FORMAT,
         "version": VERSION,
         "design": network.design_name,
@@ -145,6 +150,15 @@ def _read_manifest(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, 
             f"{path}: format version {manifest.get('version')}, this program reads {VERSION}"
         )
     return manifest
+
+
+def _read_head(entry: Mapping[str, Any]) -> BoxHead:
+    """TypeError, ValueError or KeyError for a damaged entry."""
+    return BoxHead(
+        scale=tuple(float(value) for value in entry["scale"]),
+        offset=tuple(float(value) for value in entry["offset"]),
+        anchors=tuple((float(width), float(height)) for width, height in entry["anchors"]),
+    )
 
 
 def _read_layer(

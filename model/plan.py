@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.design import Design
 from model.errors import TandemError
 from model.feature_map import FeatureMap
+from model.network import CHANNELS_MAX, Layer
 from model.passes import Pass
 from model.tiling import Tile, choose, cut
+
+BLOCKS_MAX = 255  # of a map that is read: 8 bits in the record
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,13 @@ def feature_map(
 def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
     """Plan one pass. TandemError names the layer and the buffer that is too small."""
     acc = design.accelerator
-    last = item.last
-    target = feature_map(
-        design, item.name, last.out_channels, last.out_height, last.out_width, item.raw
-    )
+    target = _target(design, item, source)
+    if source.blocks > BLOCKS_MAX:
+        raise TandemError(
+            f"layer {item.first.name}: reads a map of {source.blocks} blocks of "
+            f"{source.block_channels} channels, at most {BLOCKS_MAX} allowed: "
+            "raise accelerator.out_lanes"
+        )
     _check_kernels(item, acc.dw_kernel_max, acc.conv_kernel_max)
     tiles = cut(item, source, choose(item, source, target, acc))
     if item.conv is not None:
@@ -99,7 +105,7 @@ def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
         source=source,
         target=target,
         tiles=tiles,
-        dw_weights=_dw_weights(design, item),
+        dw_weights=_dw_weights(design, item, source),
         mac_weights=_mac_weights(design, item, target, in_groups),
         in_groups=in_groups,
         group_step=step,
@@ -108,6 +114,40 @@ def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
         pad_cycles=max(0, steps * target.slices - issues),
         in_lanes=acc.in_lanes,
     )
+
+
+def _target(design: Design, item: Pass, source: FeatureMap) -> FeatureMap:
+    """The map that a pass leaves. Space to depth: one phase of it, in whole blocks."""
+    output = item.output
+    channels, lanes = output.out_channels, None
+    if item.conv is None:  # a copy leaves every channel in its place
+        channels, lanes = source.channels, source.lanes
+    height, width = output.out_height, output.out_width
+    if not item.to_depth:
+        target = feature_map(design, item.name, channels, height, width, item.raw)
+        return replace(target, lanes=lanes)
+    whole = -(-channels // design.accelerator.out_lanes) * design.accelerator.out_lanes
+    if lanes is None and whole != channels:
+        lanes = tuple(range(channels))
+    target = feature_map(design, item.name, whole, height // 2, width // 2, False)
+    return replace(target, lanes=lanes)
+
+
+def join_maps(design: Design, bypass: Layer, phase: FeatureMap, rest: FeatureMap) -> FeatureMap:
+    """A bypass' output: four phases of the earlier map, then the rest of the channels."""
+    start = 4 * phase.channels
+    channels = start + rest.channels
+    if channels > CHANNELS_MAX:
+        raise TandemError(
+            f"layer {bypass.name}: {channels} channels in whole blocks of accelerator.out_lanes = "
+            f"{phase.block_channels}, at most {CHANNELS_MAX} allowed: lower out_lanes"
+        )
+    joined = feature_map(design, bypass.name, channels, rest.height, rest.width, False)
+    if phase.lanes is None and rest.lanes is None:
+        return joined
+    lanes = [part * phase.channels + phase.positions for part in range(4)]
+    lanes.append(start + rest.positions)
+    return replace(joined, lanes=tuple(int(lane) for part in lanes for lane in part))
 
 
 def _check_kernels(item: Pass, dw_max: int, conv_max: int) -> None:
@@ -122,11 +162,11 @@ def _check_kernels(item: Pass, dw_max: int, conv_max: int) -> None:
             )
 
 
-def _dw_weights(design: Design, item: Pass) -> WeightRun | None:
+def _dw_weights(design: Design, item: Pass, source: FeatureMap) -> WeightRun | None:
     if item.depthwise is None:
         return None
     acc = design.accelerator
-    groups = -(-item.depthwise.in_channels // acc.in_lanes)
+    groups = -(-source.channels // acc.in_lanes)
     words = item.depthwise.kernel**2
     beats = -(-acc.in_lanes * design.weight_bits // 64)
     room = (acc.buffers.dw_weight_words, acc.buffers.dw_param_words)
@@ -149,7 +189,7 @@ def _mac_weights(design: Design, item: Pass, target: FeatureMap, in_groups: int)
     param_words = target.block_size(0) // acc.requant_lanes
     beats = -(-acc.in_lanes * acc.out_lanes * design.weight_bits // 64)
     room = (acc.buffers.weight_words, acc.buffers.param_words)
-    _check_group(item.last.name, words, param_words, room, ("weight_words", "param_words"))
+    _check_group(item.name, words, param_words, room, ("weight_words", "param_words"))
     param_beats = param_words * acc.requant_lanes
     return WeightRun(
         target=0,

@@ -91,9 +91,9 @@ FIELDS: dict[str, tuple[tuple[str, int], ...]] = {
     ),
     "store": (
         ("address", 32),
-        ("row_pitch", 32),
+        ("row_pitch", 32),  # bytes from a segment to the next; to_depth: after each fourth segment
         ("block_pitch", 32),
-        ("rows", 12),
+        ("segments", 13),  # per output group
         ("segment_beats", 16),
         ("last_segment_beats", 16),  # the same for the last output group
         ("out_groups", 12),
@@ -101,6 +101,12 @@ FIELDS: dict[str, tuple[tuple[str, int], ...]] = {
         ("bundle_last", 1),
         ("frame_last", 1),
         ("last_skew", 24),  # bytes the last block starts earlier: its pixels are narrower
+        # Space to depth: of each row of the tile first the pixels in even, then in odd columns.
+        ("to_depth", 1),
+        ("phase_pitch", 32),  # bytes from a segment to the next within four: two rows of the tile
+        ("run_pixels", 12),  # pixels per segment
+        ("pixel_lines", 8),  # output-buffer lines per pixel
+        ("run_back", 24),  # what leads from a row's last even pixel to its first odd one (signed)
     ),
     "end": (),
 }

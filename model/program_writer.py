@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model.feature_map import FeatureMap
+from model.passes import Pass
 from model.plan import PassPlan, WeightRun
-from model.program import Command
+from model.program import FIELDS, Command
 from model.tiling import Tile
 
+RUN_BACK_MASK = (1 << dict(FIELDS["store"])["run_back"]) - 1
 _POOL_CODE = {"none": 0, "maxpool": 1, "avgpool": 2}
 
 
@@ -34,8 +36,7 @@ def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
     """All commands of one frame, without the final ``end``."""
     stores = 0
     tile_number: dict[int, int] = {}
-    producer: PassPlan | None = None
-    producer_first_store = 0
+    writers: dict[str, list[tuple[PassPlan, int]]] = {}  # of a layer's output: pass, first store
     for plan in plans:
         bundle = plan.item.bundle
         first_store = stores
@@ -44,8 +45,11 @@ def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
             tile_number[bundle] = tag + 1
             window = _input_of(plan, tile)
             sync = None
-            if producer is not None:
-                sync = producer_first_store + 1 + _last_producer(producer, window)
+            if plan.item.source is not None:
+                sync = max(
+                    first + 1 + _last_producer(writer, window)
+                    for writer, first in writers[plan.item.source.name]
+                )
             yield Command("load", bundle, tag, _load(plan, window, sync))
             last = tile is plan.tiles[-1]
             if plan.dw_weights is not None:
@@ -60,7 +64,16 @@ def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
             final = last and plan is plans[-1]
             yield Command("store", bundle, tag, _store(plan, tile, last, final))
             stores += 1
-        producer, producer_first_store = plan, first_store
+        for name in _written(plan.item):
+            writers.setdefault(name, []).append((plan, first_store))
+
+
+def _written(item: Pass) -> Iterator[str]:
+    """The layers whose output, or a part of it, this pass leaves for other passes to read."""
+    if not item.to_depth:
+        yield item.name
+    if item.joins is not None:
+        yield item.joins.name
 
 
 def _input_of(plan: PassPlan, tile: Tile) -> _Input:
@@ -75,7 +88,7 @@ def _input_of(plan: PassPlan, tile: Tile) -> _Input:
 
 def _last_producer(producer: PassPlan, window: _Input) -> int:
     """Index of the last tile of the producer that writes into the window."""
-    scale = 2 if producer.item.pool is not None else 1
+    scale = producer.item.scale
 
     def overlaps(tile: Tile) -> bool:
         row, col = tile.row // scale, tile.col // scale
@@ -96,7 +109,8 @@ def _load(plan: PassPlan, window: _Input, sync: int | None) -> dict[str, int]:
     pixel_bytes = source.block_size(0) * source.feature_bytes
     address = source.address + window.row * source.row_pitch + window.col * pixel_bytes
     rows, cols = window.rows, window.cols
-    if source.blocks == 1 and cols == source.width and rows * cols < 1 << 16:
+    whole = source.blocks == 1 and source.contiguous and cols == source.width
+    if whole and rows * cols < 1 << 16:
         rows, cols = 1, rows * cols  # whole rows are contiguous: one long segment
     return {
         "address": address,
@@ -186,18 +200,19 @@ def _mac(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, in
 
 def _store(plan: PassPlan, tile: Tile, last: bool, final: bool) -> dict[str, int]:
     target: FeatureMap = plan.target
-    scale = 2 if plan.item.pool is not None else 1
+    scale = plan.item.scale
     row, col = tile.row // scale, tile.col // scale
     rows, cols = tile.rows // scale, tile.cols // scale
     pixel_bytes = target.block_size(0) * target.channel_bytes
     last_bytes = target.last_block_channels * target.channel_bytes
-    if target.blocks == 1 and cols == target.width and rows * cols * pixel_bytes // 8 < 1 << 16:
+    whole = target.blocks == 1 and target.contiguous and cols == target.width
+    if whole and rows * cols * pixel_bytes // 8 < 1 << 16:
         rows, cols = 1, rows * cols
-    return {
+    fields = {
         "address": target.address + row * target.row_pitch + col * pixel_bytes,
         "row_pitch": target.row_pitch,
         "block_pitch": target.block_pitch,
-        "rows": rows,
+        "segments": rows,
         "segment_beats": cols * pixel_bytes // 8,
         "last_segment_beats": cols * last_bytes // 8,
         "out_groups": target.blocks,
@@ -205,4 +220,22 @@ def _store(plan: PassPlan, tile: Tile, last: bool, final: bool) -> dict[str, int
         "bundle_last": int(last and plan.item.bundle_last),
         "frame_last": int(final),
         "last_skew": col * (pixel_bytes - last_bytes),
+        **dict.fromkeys(("to_depth", "phase_pitch", "run_pixels", "pixel_lines", "run_back"), 0),
+    }
+    return {**fields, **_depth_fields(target, rows, cols)} if plan.item.to_depth else fields
+
+
+def _depth_fields(target: FeatureMap, rows: int, cols: int) -> dict[str, int]:
+    """What changes in a store whose ``target`` is one phase, ``rows`` x ``cols`` of it."""
+    phase_pitch = target.blocks * target.block_pitch
+    line = max(target.step_channels, 8 // target.feature_bytes)  # features
+    pixel_lines = target.block_channels // line
+    return {
+        "row_pitch": target.row_pitch - 3 * phase_pitch,
+        "segments": 4 * rows,
+        "to_depth": 1,
+        "phase_pitch": phase_pitch,
+        "run_pixels": cols,
+        "pixel_lines": pixel_lines,
+        "run_back": 1 - 2 * (cols - 1) * pixel_lines & RUN_BACK_MASK,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from model.design import Design
-from model.functional import accumulate, average_pool, max_pool, requantise
+from model.functional import accumulate, rearrange, requantise
 from model.image import random_image
 from model.integer_network import (
     BIAS_RANGE,
@@ -28,9 +28,11 @@ def random_network(design: Design, rng: np.random.Generator) -> IntegerNetwork:
     """
     features = random_image(design, rng)
     layers: list[IntegerLayer] = []
+    outputs: dict[str, Integers] = {}
     for spec in design.network.layers:
         if not spec.computes:
-            features = max_pool(features) if spec.kind == "maxpool" else average_pool(features)
+            features = rearrange(design.network, spec, features, outputs)
+            outputs[spec.name] = features
             continue
         weight = _weights(spec, design, rng)
         first = not layers
@@ -43,6 +45,7 @@ def random_network(design: Design, rng: np.random.Generator) -> IntegerNetwork:
             layer = _scaled(layer, sums, design, rng)
             features = requantise(sums, layer, design.feature_max)
         layers.append(layer)
+        outputs[spec.name] = features
     return IntegerNetwork(design.name, design.weight_bits, design.feature_bits, tuple(layers))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ from model.design import Design
 from model.errors import TandemError
 from model.feature_map import FeatureMap
 from model.passes import build_passes
-from model.plan import PassPlan, feature_map, plan_pass
+from model.plan import PassPlan, feature_map, join_maps, plan_pass
 from model.program import RECORD_BYTES, Command
 from model.program_writer import write_commands
 
@@ -48,20 +49,33 @@ class Schedule:
 
 def compile_schedule(design: Design, frames: int = 1) -> Schedule:
     """Compile a design. TandemError says which layer needs more of which buffer, or of memory."""
-    passes = build_passes(design.network)
     net = design.network
     image = feature_map(design, "image", net.channels, net.height, net.width, False)
     plans: list[PassPlan] = []
-    source = image
-    for item in passes:
-        plans.append(plan_pass(design, item, source))
-        source = plans[-1].target
+    maps: dict[str, FeatureMap] = {}  # by the layer whose output they hold
+    phases: dict[str, FeatureMap] = {}  # by bypass
+    for item in build_passes(net, design.accelerator):
+        plan = plan_pass(design, item, maps[item.source.name] if item.source else image)
+        plans.append(plan)
+        if item.joins is not None and item.to_depth:
+            phases[item.joins.name] = plan.target
+            continue
+        maps[item.name] = plan.target
+        if item.joins is not None:  # bundles are in order, so its other part is planned
+            bypass = item.joins
+            maps[bypass.name] = join_maps(design, bypass, phases[bypass.name], plan.target)
     records = sum(1 for _ in write_commands(plans)) + 1
-    return _place(design, plans, image, frames, records)
+    joined = {layer.name: maps[layer.name] for layer in net.layers if layer.kind == "bypass"}
+    return _place(design, plans, joined, image, frames, records)
 
 
 def _place(
-    design: Design, plans: list[PassPlan], image: FeatureMap, frames: int, records: int
+    design: Design,
+    plans: list[PassPlan],
+    joined: Mapping[str, FeatureMap],
+    image: FeatureMap,
+    frames: int,
+    records: int,
 ) -> Schedule:
     """Give every region of memory its address and write the program."""
     device = design.device
@@ -84,13 +98,25 @@ def _place(
     image_stride = -(-image.total_bytes // ALIGNMENT) * ALIGNMENT
     image = replace(image, address=take(image_stride * frames))
     placed: list[PassPlan] = []
+    maps: dict[str, FeatureMap] = {}
     output_stride = 0
     for plan, (dw_run, mac_run) in zip(plans, weights, strict=True):
-        size = -(-plan.target.total_bytes // ALIGNMENT) * ALIGNMENT
-        output_stride = size
-        final = plan is plans[-1]
-        target = replace(plan.target, address=take(size * frames if final else size))
-        source = placed[-1].target if placed else image
+        item = plan.item
+        if item.joins is not None:
+            bypass = item.joins.name
+            if bypass not in maps:
+                maps[bypass] = replace(
+                    joined[bypass], address=take(joined[bypass].total_bytes)
+                )
+            target = _part(plan, maps[bypass])
+        else:
+            size = -(-plan.target.total_bytes // ALIGNMENT) * ALIGNMENT
+            output_stride = size
+            final = plan is plans[-1]
+            target = replace(plan.target, address=take(size * frames if final else size))
+        if not item.to_depth:
+            maps[item.name] = target
+        source = maps[item.source.name] if item.source is not None else image
         assert mac_run is not None
         placed.append(
             replace(plan, source=source, target=target, dw_weights=dw_run, mac_weights=mac_run)
@@ -112,3 +138,11 @@ def _place(
         output_stride=output_stride,
         memory_bytes=used,
     )
+
+
+def _part(plan: PassPlan, whole: FeatureMap) -> FeatureMap:
+    """Where in a bypass' output the result of a pass goes: to its front or to its end."""
+    target = plan.target
+    block = 0 if plan.item.to_depth else whole.blocks - target.blocks
+    address = whole.address + block * whole.block_pitch
+    return replace(target, address=address, wider_pitch=whole.row_pitch)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from model.program import Command
+
 Segment = tuple[int, int]  # byte address, beats
 
 
@@ -28,6 +30,34 @@ class Segments:
     def one(address: int, beats: int) -> Segments:
         """A single segment."""
         return Segments(address, 0, 1, 0, 1, beats, beats, 0)
+
+    @staticmethod
+    def of_load(command: Command, frame_bytes: int = 0) -> Segments:
+        """What a load command reads; ``frame_bytes`` counts where it has the frame's offset."""
+        return Segments(
+            base=command.address + frame_bytes * command.frame_offset,
+            row_pitch=command.row_pitch,
+            rows=command.rows,
+            block_pitch=command.block_pitch,
+            blocks=command.blocks,
+            beats=command.cols * command.pixel_beats,
+            last_beats=command.cols * command.last_pixel_beats,
+            last_skew=command.last_skew,
+        )
+
+    @staticmethod
+    def of_store(command: Command, group: int, frame_bytes: int = 0) -> Segments:
+        """What a store command writes for one output group."""
+        last = group == command.out_groups - 1
+        base = command.address + group * command.block_pitch + frame_bytes * command.frame_offset
+        beats = command.last_segment_beats if last else command.segment_beats
+        pitch = command.row_pitch
+        if command.to_depth:  # two rows of the tile, four segments, lie in one row of the map
+            phase = command.phase_pitch
+            rows = command.segments // 4
+            return Segments(base, pitch + 3 * phase, rows, phase, 4, beats, beats, 0)
+        skew = command.last_skew if last else 0
+        return Segments(base, pitch, command.segments, 0, 1, beats, beats, skew)
 
     @property
     def total_beats(self) -> int:

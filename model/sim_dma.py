@@ -70,7 +70,7 @@ class FeatureLoad(DmaUnit):
             yield from self.until(start)
             self.pop(start)
             self.event(start, "tile_start", command)
-            segments = self._segments(command, frame)
+            segments = Segments.of_load(command, frame * self.image_stride)
             first, last = yield self.moved(segments, start + 1)
             self.event(first, "first_beat", command)
             self.event(last, "last_beat", command)
@@ -81,18 +81,6 @@ class FeatureLoad(DmaUnit):
             self.account.wait_ddr += last - start - beats
             tile += 1
             yield from self.until(last + 1)
-
-    def _segments(self, command: Command, frame: int) -> Segments:
-        return Segments(
-            base=command.address + (frame * self.image_stride if command.frame_offset else 0),
-            row_pitch=command.row_pitch,
-            rows=command.rows,
-            block_pitch=command.block_pitch,
-            blocks=command.blocks,
-            beats=command.cols * command.pixel_beats,
-            last_beats=command.cols * command.last_pixel_beats,
-            last_skew=command.last_skew,
-        )
 
 
 class WeightLoad(DmaUnit):
@@ -177,7 +165,7 @@ class FeatureStore(DmaUnit):
                 passed = yield from self.seen(self.output.full, banks, cycle + 1)
                 yield from self.until(passed)
                 last_group = group == command.out_groups - 1
-                segments = self._segments(command, frame, group)
+                segments = Segments.of_store(command, group, frame * self.output_stride)
                 done = partial(self._tile_done, command) if last_group else None
                 first, cycle = yield self.moved(segments, passed + 1, done)
                 if group == 0:
@@ -190,14 +178,6 @@ class FeatureStore(DmaUnit):
                 self.output.free.post(cycle + 1)
                 banks += 1
             yield from self.until(cycle + 1)
-
-    def _segments(self, command: Command, frame: int, group: int) -> Segments:
-        last = group == command.out_groups - 1
-        base = command.address + group * command.block_pitch
-        base += frame * self.output_stride if command.frame_offset else 0
-        beats = command.last_segment_beats if last else command.segment_beats
-        skew = command.last_skew if last else 0
-        return Segments(base, command.row_pitch, command.rows, 0, 1, beats, beats, skew)
 
     def _tile_done(self, command: Command, cycle: int) -> None:
         self.event(cycle, "tile_end", command)

@@ -51,11 +51,9 @@ class TileShape:
     cols: int
 
 
-def region(source: FeatureMap, pooled: bool) -> tuple[int, int]:
+def region(source: FeatureMap, scale: int) -> tuple[int, int]:
     """Rows and columns to compute: an odd last row or column is never looked at by the pool."""
-    if pooled:
-        return source.height // 2 * 2, source.width // 2 * 2
-    return source.height, source.width
+    return source.height // scale * scale, source.width // scale * scale
 
 
 def needs(
@@ -94,9 +92,8 @@ def choose(
 
     TandemError names the buffer, what the tile needs and what there is.
     """
-    pooled = item.pool is not None
-    height, width = region(source, pooled)
-    step = 2 if pooled else 1
+    step = item.scale
+    height, width = region(source, step)
     if acc.tile_height or acc.tile_width:
         shape = TileShape(
             _round_up(min(acc.tile_height or height, height), step),
@@ -122,7 +119,7 @@ def choose(
 
 def cut(item: Pass, source: FeatureMap, shape: TileShape) -> tuple[Tile, ...]:
     """Tiles of the pass in raster order; those at the edges may be smaller."""
-    height, width = region(source, item.pool is not None)
+    height, width = region(source, item.scale)
     tiles: list[Tile] = []
     for row in range(0, height, shape.rows):
         for col in range(0, width, shape.cols):

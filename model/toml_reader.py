@@ -20,6 +20,10 @@ class Table:
         self._prefix = prefix
         self._seen: set[str] = set()
 
+    def __contains__(self, key: str) -> bool:
+        self._seen.add(key)
+        return key in self._data
+
     def key_name(self, key: str) -> str:
         """The full dotted name of a key of this table."""
         return f"{self._prefix}.{key}" if self._prefix else key

@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 
 from model.program import Command
+from model.program_writer import RUN_BACK_MASK
 from testbench.axi_agents import WriteSlave
 from testbench.clocked import Agent, Stall, bench_rng, simulate, value
 from testbench.command_source import CommandSource, split
@@ -25,13 +26,38 @@ class Group:
         self.last = last
         base = command.address + index * command.block_pitch - last * command.last_skew
         beats = command.last_segment_beats if last else command.segment_beats
-        self.segments = [(base + row * command.row_pitch, beats) for row in range(command.rows)]
-        self.beats = command.rows * beats
+        if command.to_depth:
+            row_pitch = command.row_pitch + 3 * command.phase_pitch
+            self.segments = [
+                (base + row * row_pitch + phase * command.phase_pitch, beats)
+                for row in range(command.segments // 4)
+                for phase in range(4)
+            ]
+        else:
+            self.segments = [
+                (base + row * command.row_pitch, beats) for row in range(command.segments)
+            ]
+        self.beats = command.segments * beats
         self.lines = self.beats // line_beats
+        self.order = _depth_order(command) if command.to_depth else list(range(self.lines))
+
+
+def _depth_order(command: Command) -> list[int]:
+    """Lines of the output buffer in the order of the map: of each row even columns, then odd."""
+    lines, cols = command.pixel_lines, 2 * command.run_pixels
+    return [
+        (row * cols + col) * lines + line
+        for row in range(command.segments // 2)
+        for odd in (0, 1)
+        for col in range(odd, cols, 2)
+        for line in range(lines)
+    ]
 
 
 def random_command(rng: random.Random, tile: int, lines: int, line_beats: int) -> Command:
     """A tile whose groups fit a bank, in a part of the memory of its own."""
+    if rng.random() < 0.5 and lines >= 4:
+        return random_depth_command(rng, tile, lines, line_beats)
     rows, groups = rng.randrange(1, 5), rng.randrange(1, 4)
     full = line_beats * rng.randrange(1, lines // rows // line_beats + 1)
     last = line_beats * rng.randrange(1, full // line_beats + 1)
@@ -41,7 +67,7 @@ def random_command(rng: random.Random, tile: int, lines: int, line_beats: int) -
         "address": 0x1000_0000 + MAP_BYTES * tile + 8 * rng.randrange(8, 500) + skew,
         "row_pitch": row_pitch,
         "block_pitch": 8 * full + skew,
-        "rows": rows,
+        "segments": rows,
         "segment_beats": full,
         "last_segment_beats": last,
         "out_groups": groups,
@@ -49,9 +75,40 @@ def random_command(rng: random.Random, tile: int, lines: int, line_beats: int) -
         "bundle_last": rng.randrange(2),
         "frame_last": rng.randrange(2),
         "last_skew": skew,
+        **dict.fromkeys(("to_depth", "phase_pitch", "run_pixels", "pixel_lines", "run_back"), 0),
     }
     if groups > 1:
         fields["row_pitch"] += groups * skew
+    return Command("store", rng.randrange(256), rng.randrange(65536), fields)
+
+
+def random_depth_command(rng: random.Random, tile: int, lines: int, line_beats: int) -> Command:
+    """A tile to be stored space to depth: windows of 2 x 2 pixels."""
+    pixel_lines = rng.randrange(1, min(4, lines // 4) + 1)
+    windows = rng.randrange(1, min(lines // (4 * pixel_lines), 12) + 1)
+    cols = rng.randrange(1, windows + 1)  # of the map
+    rows, groups = windows // cols, rng.randrange(1, 4)
+    beats = cols * pixel_lines * line_beats
+    block_pitch = 8 * (beats + rng.randrange(4))
+    phase_pitch = groups * block_pitch + 8 * rng.randrange(4)
+    fields = {
+        "address": 0x1000_0000 + MAP_BYTES * tile + 8 * rng.randrange(8, 500),
+        "row_pitch": phase_pitch + 8 * rng.randrange(20),
+        "block_pitch": block_pitch,
+        "segments": 4 * rows,
+        "segment_beats": beats,
+        "last_segment_beats": beats,
+        "out_groups": groups,
+        "frame_offset": 0,
+        "bundle_last": rng.randrange(2),
+        "frame_last": rng.randrange(2),
+        "last_skew": 0,
+        "to_depth": 1,
+        "phase_pitch": phase_pitch,
+        "run_pixels": cols,
+        "pixel_lines": pixel_lines,
+        "run_back": 1 - 2 * (cols - 1) * pixel_lines & RUN_BACK_MASK,
+    }
     return Command("store", rng.randrange(256), rng.randrange(65536), fields)
 
 
@@ -144,7 +201,8 @@ async def tiles_reach_memory(dut: Any) -> None:
     bursts = [(burst.address, burst.beats) for burst in slave.bursts]
     assert bursts == split([segment for group in groups for segment in group.segments])
     for group, data in zip(groups, buffer.data, strict=True):
-        beats = [word >> 64 * i & (1 << 64) - 1 for word in data for i in range(line_beats)]
+        words = [data[line] for line in group.order]
+        beats = [word >> 64 * i & (1 << 64) - 1 for word in words for i in range(line_beats)]
         addresses = [start + 8 * i for start, count in group.segments for i in range(count)]
         assert [slave.memory[address] for address in addresses] == beats
     slave.check_gapless()

@@ -9,7 +9,7 @@ from typing import Any
 
 import cocotb
 
-from model.program import FIELDS, OPCODES, RECORD_BYTES, Command, checksum, encode
+from model.program import FIELDS, OPCODES, RECORD_BYTES, Command, checksum, encode, layout_of
 from testbench.axi_agents import UNIT_READ, ReadSlave
 from testbench.clocked import Stall, bench_rng, simulate, value
 from testbench.command_source import record
@@ -19,6 +19,7 @@ DEPTH = 2
 PROGRAM_ADDRESS = 0x1000_0F00
 IMAGE_STRIDE, OUTPUT_STRIDE = 0x0012_3400, 0x0000_4560
 PAYLOAD_BITS = 480
+FRAME_LAST = layout_of("store")["frame_last"][0]  # bit
 FIFO_BURSTS, RECORDS_PER_BURST = 2, 2
 ERROR_INFO = {"weight_error": 4 << 8 | 1, "load_error": 5 << 8 | 2, "store_error": 6 << 8 | 3}
 
@@ -109,7 +110,7 @@ class Accelerator:
             self.fill[unit] += 1
             payload = value(dut.cmd_o)
             self.pushes.append((cycle, unit, payload))
-            if unit == UNITS.index("store") and payload >> 182 & 1:
+            if unit == UNITS.index("store") and payload >> FRAME_LAST & 1:
                 self.frame_ends.append(cycle + 30 + self.rng.randrange(200))
         if value(dut.running_o):
             self.running.append(cycle)

@@ -6,6 +6,7 @@ the compiler refuses is drawn again, so every case runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ SMALL_BUILDS = 8  # the first builds are quick to compile: `make test` runs thei
 CYCLES_MAX = 50_000  # estimated, so that a case is a matter of a second
 MEMORY_BYTES_MAX = memory_words(0) * 8  # the memory of a build, one size for all its cases
 DRAWS_MAX = 400
+BYPASS_SHARE = 0.25  # of the cases, if the hardware lets them
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ def draw_case(seed: int, number: int) -> Case:
     build = number // CASES_PER_BUILD
     hardware = draw_hardware(seed, build, build < SMALL_BUILDS)
     rng = np.random.default_rng([seed, 2, number])
-    for _ in range(DRAWS_MAX):
-        found = _try(rng, hardware, number)
+    bypass = rng.random() < BYPASS_SHARE
+    for draw in range(DRAWS_MAX):
+        found = _try(rng, hardware, number, bypass and draw < DRAWS_MAX // 2)
         if found is not None:
             return found
     raise RuntimeError(f"case {number} of seed {seed}: no network fits its hardware")
@@ -113,9 +116,9 @@ def draw_ddr(rng: np.random.Generator) -> DdrTiming:
     )
 
 
-def _try(rng: np.random.Generator, hardware: Tables, number: int) -> Case | None:
+def _try(rng: np.random.Generator, hardware: Tables, number: int, bypass: bool) -> Case | None:
     """One draw; None where the compiler refuses it."""
-    network = _draw_network(rng, hardware["accelerator"])
+    network = _draw_network(rng, hardware["accelerator"], bypass)
     tables: dict[str, Any] = {
         "name": f"case{number}",
         "device": hardware["device"],
@@ -146,7 +149,7 @@ def _draw_tile(rng: np.random.Generator, network: Tables) -> dict[str, int]:
     }
 
 
-def _draw_network(rng: np.random.Generator, accelerator: Tables) -> Tables:
+def _draw_network(rng: np.random.Generator, accelerator: Tables, bypass: bool) -> Tables:
     kernels = [k for k in (1, 3, 5) if k <= accelerator["conv_kernel_max"]]
     depthwise = [f"dw{k}" for k in (3, 5) if k <= accelerator["dw_kernel_max"]]
     height, width = _draw_sides(rng)
@@ -181,13 +184,39 @@ def _draw_network(rng: np.random.Generator, accelerator: Tables) -> Tables:
     head = [f"conv{rng.choice(kernels)}:{max(1, channels() // 2)}"]
     if rng.random() < 0.5:
         head = [*[t for t in chain() if "pool" not in t or rng.random() < 0.5], *head]
-    return {
+    network = {
         "channels": int(rng.choice([1, 3, channels(), int(rng.integers(1, 12))])),
         "height": height,
         "width": width,
         "bundles": [chain() for _ in range(int(rng.integers(0, 4)))],
         "head": head,
     }
+    return {**network, **_draw_bypass(rng, chain, head)} if bypass else network
+
+
+def _draw_bypass(
+    rng: np.random.Generator, chain: Callable[[], list[str]], head: list[str]
+) -> Tables:
+    """Bundles and sides in which a bypass finds a map twice its size."""
+    before = [chain() for _ in range(int(rng.integers(1, 3)))]
+    pools = sum("pool" in layer for layers in before for layer in layers)
+    between = [
+        [layer for layer in chain() if "pool" not in layer and layer != "relu"] or ["dw3"]
+        for _ in range(int(rng.integers(1, 3)))
+    ]
+    halved = between[int(rng.integers(len(between)))]
+    place = int(rng.choice([0, len(halved), int(rng.integers(len(halved) + 1))]))
+    halved.insert(place, "maxpool" if rng.random() < 0.5 else "avgpool")
+    if rng.random() < 0.2:  # nothing but the pool
+        del halved[place + 1 :], halved[:place]
+    bypass = f"bypass:{len(before) - 1}"
+    chains = [*before, *between, *([chain()] if rng.random() < 0.7 else []), head]
+    at = len(before) + len(between)
+    chains[at] = [bypass, *chains[at]]
+    height, width = (
+        (2 * int(rng.integers(1, 5)) << pools) + int(rng.integers(1 << pools)) for _ in range(2)
+    )
+    return {"height": height, "width": width, "bundles": chains[:-1], "head": chains[-1]}
 
 
 def _draw_sides(rng: np.random.Generator) -> tuple[int, int]:

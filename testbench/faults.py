@@ -155,7 +155,7 @@ def bursts(schedule: Schedule) -> dict[str, int]:
         elif command.unit == "store":
             full = -(-command.segment_beats // BURST_BEATS)
             last = -(-command.last_segment_beats // BURST_BEATS)
-            found["store"] += command.rows * ((command.out_groups - 1) * full + last)
+            found["store"] += command.segments * ((command.out_groups - 1) * full + last)
     return {
         unit: count * (1 if unit == "program" else schedule.frames) for unit, count in found.items()
     }

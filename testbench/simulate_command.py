@@ -78,7 +78,7 @@ def pass_table(record: Mapping[str, Any]) -> RenderableType:
     rows = [
         [
             item["name"].split(".")[0],
-            " ".join(item["layers"]),
+            " ".join([*(item["layers"] or ["copy"]), *(["> bypass"] if item["bypass"] else [])]),
             " x ".join(map(str, item["output"])),
             f"{item['macs'] / 1e6:.2f} M",
             count(item["tiles"]),

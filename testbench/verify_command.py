@@ -16,7 +16,7 @@ from model import console
 from model.design import Design, load_design
 from model.errors import TandemError
 from model.evaluation import check_frames
-from model.image import load_image, random_image
+from model.image import load_image, random_image, scene_image
 from model.integer_network import IntegerNetwork, Integers, check_accumulators
 from model.network_file import load_network
 from model.random_network import random_network
@@ -25,11 +25,12 @@ from model.tables import count, facts, headline, table
 from rtl_sim.build import SimulationFailed
 from rtl_sim.cache import lock, staged
 from testbench.accelerator_tb import build_accelerator
+from testbench.rtl_inference import repays_optimising
 from testbench.verify import MapDifference, Verification, verify
 
 FIRST_DIFFERENCES = 10
-LONG_RUN_CYCLES = 150_000  # from here on a build that runs faster repays its longer compilation
 LOG = "simulation.log"
+SCENE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,14 @@ class Verified:
         """Speed of the RTL simulation."""
         return self.result.rtl.total_cycles / self.result.rtl.seconds / 1000
 
+    @property
+    def image_source(self) -> str:
+        """Where the images come from, in words."""
+        if self.request.image is not None:
+            return str(self.request.image)
+        scene = self.schedule.design.network.channels == SCENE_CHANNELS
+        return f"{'synthetic scene' if scene else 'random'}, seed {self.request.seed}"
+
     def record(self) -> dict[str, Any]:
         """For JSON: the keys of ``tandem verify``."""
         result, run, rtl = self.result, self.result.simulation, self.result.rtl
@@ -75,6 +84,7 @@ class Verified:
             "feature_bits": design.feature_bits,
             "network": str(request.network) if request.network else None,
             "image": str(request.image) if request.image else None,
+            "image_source": self.image_source,
             "seed": request.seed,
             "frames": self.schedule.frames,
             "exact": result.exact,
@@ -120,7 +130,7 @@ def verify_design(request: Request) -> Verified:
     schedule = compile_schedule(design, request.frames)
     network, images = _data(design, request)
     out = _folder(request.out)
-    long_run = schedule.array_macs * schedule.frames > LONG_RUN_CYCLES * _lanes(design)
+    long_run = repays_optimising(schedule, schedule.frames)
     console.progress(
         f"{design.name}: {len(schedule.plans)} passes, {schedule.stores_per_frame} tiles, "
         f"{len(schedule.commands)} commands; building the RTL ..."
@@ -150,16 +160,18 @@ def _run(
 
 
 def _data(design: Design, request: Request) -> tuple[IntegerNetwork, list[Integers]]:
-    """Network and one image a frame: as given, else random from the seed."""
+    """Network and one image a frame: as given, else from the seed, scenes where colours fit."""
     weights, pictures = (np.random.default_rng([request.seed, stream]) for stream in range(2))
     if request.network is None:
         network = random_network(design, weights)
     else:
         network = load_network(request.network, design)
         check_accumulators(network, design)
-    if request.image is None:
-        return network, [random_image(design, pictures) for _ in range(request.frames)]
-    return network, [load_image(request.image, design, request.resize)] * request.frames
+    if request.image is not None:
+        return network, [load_image(request.image, design, request.resize)] * request.frames
+    if design.network.channels == SCENE_CHANNELS:
+        return network, [scene_image(design, request.seed, i) for i in range(request.frames)]
+    return network, [random_image(design, pictures) for _ in range(request.frames)]
 
 
 def _folder(path: Path) -> Path:
@@ -175,10 +187,6 @@ def _folder(path: Path) -> Path:
             f"{path}: cannot write there ({error.strerror}): choose another folder with --out"
         ) from error
     return path
-
-
-def _lanes(design: Design) -> int:
-    return design.accelerator.in_lanes * design.accelerator.out_lanes
 
 
 def differences(result: Verification) -> Iterator[str]:
@@ -237,7 +245,7 @@ def compared_table(record: dict[str, Any]) -> RenderableType:
 def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     random = f"random, seed {record['seed']}"
     yield "weights", record["network"] or random
-    yield "image", record["image"] or random
+    yield "image", record["image_source"]
     yield "latency", f"{count(record['latency_cycles'])} cycles, {record['latency_ms']:.2f} ms"
     how = "steady state" if record["frames"] > 1 else "one frame alone"
     yield "throughput", f"{record['fps']:.1f} FPS ({how})"

@@ -90,3 +90,16 @@ def pool(features: Map, kind: str) -> Map:
             rows.append(row)
         result.append(rows)
     return result
+
+
+def bypass(earlier: Map, features: Map) -> Map:
+    """Channel phase * C + c of the earlier map, phase = 2 * (row & 1) + (column & 1), then all."""
+    result = []
+    for phase in range(4):
+        for plane in earlier:
+            rows = []
+            for y in range(len(plane) // 2):
+                row = plane[2 * y + phase // 2]
+                rows.append([row[2 * x + phase % 2] for x in range(len(row) // 2)])
+            result.append(rows)
+    return result + features

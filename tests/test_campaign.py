@@ -83,6 +83,7 @@ def test_the_short_campaign_meets_every_layer_and_option(short: list[Case]) -> N
         *(("dw", kernel) for kernel in (3, 5)),
         ("maxpool", 2),
         ("avgpool", 2),
+        ("bypass", 1),
     }
     accelerators = [design.accelerator for design in designs]
     assert {a.dw_multiplier_style for a in accelerators} == {"dsp", "lut"}
@@ -99,6 +100,8 @@ def test_the_short_campaign_meets_every_layer_and_option(short: list[Case]) -> N
     assert any(plan.item.conv is None and plan.item.depthwise is None for plan in plans)
     assert any(plan.item.conv is None and plan.item.depthwise is not None for plan in plans)
     assert any(plan.target.height % plan.tiles[0].rows for plan in plans)
+    assert {bool(plan.item.layers) for plan in plans if plan.item.to_depth} == {False, True}
+    assert any(plan.source.lanes for plan in plans)
 
 
 def test_a_case_comes_back_from_its_files(short: list[Case], tmp_path: Path) -> None:

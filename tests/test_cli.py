@@ -83,7 +83,7 @@ def edited(tiny: Path, tmp_path: Path) -> Edit:
 # ---- help ----
 
 
-@pytest.mark.parametrize("command", [(), ("simulate",), ("verify",), ("bench",)])
+@pytest.mark.parametrize("command", [(), ("simulate",), ("verify",), ("evaluate",), ("scenes",), ("bench",)])
 def test_help_reads_without_running_anything(command: tuple[str, ...]) -> None:
     found = run(*command, "--help")
     assert found.exit_code == 0
@@ -169,6 +169,7 @@ def test_verify_compares_three_levels_and_finds_no_difference(tiny: Path, out: P
     assert record["counter_mismatches"] == 0
     assert record["events"] == len(simulate(compile_schedule(load_design(tiny), 2)).events)
     assert record["values"] > 0
+    assert record["image_source"] == "synthetic scene, seed 1"
     assert "running 2 frames" in found.stderr
 
 

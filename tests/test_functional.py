@@ -20,14 +20,17 @@ from model.integer_network import IntegerLayer, Integers
 from model.random_network import random_network
 
 DESIGNS = Path(__file__).parent.parent / "designs"
-SMALL = ("tiny", "tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel")
+SMALL = ("tiny", "tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel", "tiny_bypass")
 
 
 def by_loops(design: Design, network: Any, image: Integers) -> dict[str, Any]:
     features = image.tolist()
     outputs = {}
     for spec in design.network.layers:
-        if spec.kind in ("maxpool", "avgpool"):
+        if spec.kind == "bypass":
+            earlier = outputs[design.network.bundles[spec.source or 0][-1].name]
+            features = oracle.bypass(earlier, features)
+        elif spec.kind in ("maxpool", "avgpool"):
             features = oracle.pool(features, spec.kind)
         else:
             layer = network[spec.name]

@@ -47,8 +47,19 @@ def test_names_are_unique() -> None:
     ]
 
 
+def test_a_bypass_puts_four_phases_before_the_channels() -> None:
+    bundles = [["conv1:6"], ["maxpool"], ["bypass:0", "dw3"]]
+    net = parse_network(3, 8, 12, bundles, ["conv1:1"])
+    layer = net.bundles[2][0]
+    assert (layer.name, layer.kind, layer.source) == ("bundle2.bypass", "bypass", 0)
+    assert (layer.in_channels, layer.out_channels) == (6, 4 * 6 + 6)
+    assert (layer.out_height, layer.out_width) == (4, 6)
+    assert not layer.computes and layer.macs == 0 and layer.weight_shape == ()
+    assert net.bundles[2][1].in_channels == 30
+
+
 def test_tokens_parse_back() -> None:
-    bundles = [["dw3", "conv1:8", "maxpool"], ["dw5", "conv5:6", "avgpool"]]
+    bundles = [["dw3", "conv1:8"], ["avgpool", "dw5"], ["bypass:0", "conv5:6", "maxpool"]]
     net = parse_network(3, 8, 8, bundles, ["conv3:2"])
     assert [[layer.token for layer in chain] for chain in net.bundles] == bundles
 
@@ -71,6 +82,15 @@ def test_tokens_parse_back() -> None:
         ([], ["conv1:1", "maxpool"], ["head", "must be a convolution"]),
         ([], ["conv1:1", "relu"], ["head", "must be a convolution"]),
         ([], ["dw3"], ["head", "must be a convolution"]),
+        ([["dw3", "bypass:0"]], ["conv1:1"], ["bypass:0", "first layer"]),
+        ([["bypass"]], ["conv1:1"], ['"bypass"', "bypass:K"]),
+        ([["bypass:-1"]], ["conv1:1"], ["bypass:-1", "bypass:K"]),
+        ([["bypass:0", "dw3"]], ["conv1:1"], ["bypass:0", "no bundle"]),
+        ([["dw3"], ["bypass:0", "dw3"]], ["conv1:1"], ["bypass:0", "no bundle"]),
+        ([["dw3"]] * 2 + [["bypass:1", "dw3"]], ["conv1:1"], ["bypass:1", "bundles 0 to 0"]),
+        ([["dw3"]] * 2 + [["bypass:0", "dw3"]], ["conv1:1"], ["4 x 8", "that is 8 x 16"]),
+        ([["dw3"], ["maxpool"], ["bypass:0"]], ["conv1:1"], ["bypass:0", "followed by a layer"]),
+        ([["conv1:1024"], ["maxpool"], ["bypass:0", "dw3"]], ["conv1:1"], ["5120 channels"]),
         ([["dw3"]] * 255, ["conv1:1"], ["255 bundles"]),
     ],
 )

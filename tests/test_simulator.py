@@ -15,7 +15,7 @@ from model.schedule import compile_schedule
 from model.sim_axi import BurstMemory
 from model.simulator import Simulation, simulate
 
-DESIGNS = ("tiny", "tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel")
+DESIGNS = ("tiny", "tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel", "tiny_bypass")
 
 
 def load(root: Path, name: str) -> Design:

@@ -34,16 +34,36 @@ def test_tiny_is_exact(frames: int, root: Path, build_root: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel"]
+    "name", ["tiny_conv", "tiny_odd", "tiny_f16", "tiny_ultra96", "tiny_pixel", "tiny_bypass"]
 )
 def test_small_designs_are_exact(name: str, root: Path, build_root: Path, tmp_path: Path) -> None:
     check(load_design(root / "designs" / f"{name}.toml"), 2, 2, build_root, tmp_path)
 
 
-def on_tiny_hardware(root: Path, **network: Any) -> Design:
-    data = design_to_dict(load_design(root / "designs" / "tiny.toml"))
+def on_hardware_of(root: Path, name: str, **network: Any) -> Design:
+    data = design_to_dict(load_design(root / "designs" / f"{name}.toml"))
     data["network"].update(network)
-    return design_from_dict(data, "on tiny hardware")
+    return design_from_dict(data, f"on the hardware of {name}")
+
+
+@pytest.mark.xdist_group("tiny_bypass")
+@pytest.mark.parametrize(
+    "bundles",
+    [
+        # An output that fills no block, recomputed; a depth-wise layer with nothing after it.
+        [["dw3", "conv1:11"], ["maxpool", "dw3"], ["bypass:0", "dw3"]],
+        # Two bypasses from one map, copied; the second reads what the first made.
+        [["conv1:5"], ["avgpool"], ["bypass:0", "conv1:9"], ["bypass:0", "maxpool"]],
+        # A bypass of a bypass' output.
+        [["dw3", "maxpool"], ["conv1:3", "maxpool"], ["bypass:0", "dw3"], ["conv1:7"],
+         ["maxpool"], ["bypass:2", "conv1:6"]],
+    ],
+)  # fmt: skip
+def test_a_bypass_between_any_layers_is_exact(
+    bundles: list[list[str]], root: Path, build_root: Path, tmp_path: Path
+) -> None:
+    design = on_hardware_of(root, "tiny_bypass", bundles=bundles, height=16, width=24)
+    check(design, 5, 2, build_root, tmp_path)
 
 
 @pytest.mark.xdist_group("tiny")
@@ -59,7 +79,7 @@ def on_tiny_hardware(root: Path, **network: Any) -> Design:
 def test_a_short_layer_after_a_slow_one_waits_for_the_post_process(
     bundles: list[list[str]], root: Path, build_root: Path, tmp_path: Path
 ) -> None:
-    design = on_tiny_hardware(
-        root, channels=1, height=8, width=8, bundles=bundles, head=["conv1:10"]
+    design = on_hardware_of(
+        root, "tiny", channels=1, height=8, width=8, bundles=bundles, head=["conv1:10"]
     )
     check(design, 3, 3, build_root, tmp_path)

@@ -2,13 +2,16 @@
 //
 // Tile start at the IDLE cycle in which a command and a full bank meet (the command leaves its FIFO
 // then). Per output group: OPEN, at least one cycle and until a bank is full -> SEGMENTS: one segment
-// per row to the write master -> DRAIN until the last W beat of the group at e: bank released at e,
+// per row, to_depth two, to the write master -> DRAIN until the last W beat of the group at e: bank released at e,
 // OPEN for the next group or IDLE at e+1. The B of the command's last burst ends the tile, maybe
 // when the next command is under way: that side has tags of its own (response_*).
 // Lines are read in order from the first SEGMENTS cycle on into an 8-line FIFO, so that data is
 // there four cycles after OPEN, before the first W beat can be due, and then one beat a cycle; a few
 // lines past the group's end may be read and are dropped. A line is OL = max(RequantLanes, EB)
 // features of 8 * FB bits, EB features a beat; bank b begins at line b * OutputLines.
+// Space to depth: a row of the tile is read in two runs, the pixels in even columns, then the odd
+// ones. The four runs of two rows are the four phases of a row of the map: three times phase_pitch
+// apart, then row_pitch leads on to the next row.
 `default_nettype none
 
 module feature_store #(
@@ -115,27 +118,40 @@ module feature_store #(
 
   logic [31:0] row_pitch, block_pitch, last_skew;
   logic [15:0] segment_beats, last_segment_beats;
-  logic [11:0] rows;
+  logic [12:0] segments;
+  logic        to_depth, one_line, one_pixel;
+  logic [31:0] phase_pitch;
+  logic [7:0]  pixel_lines;
+  logic [11:0] run_pixels;
 
   assign row_pitch          = cmd_q[program_pkg::StoreRowPitchLsb +: 32];
   assign block_pitch        = cmd_q[program_pkg::StoreBlockPitchLsb +: 32];
   assign last_skew          = {8'd0, cmd_q[program_pkg::StoreLastSkewLsb +: 24]};
-  assign rows               = cmd_q[program_pkg::StoreRowsLsb +: 12];
+  assign segments           = cmd_q[program_pkg::StoreSegmentsLsb +: 13];
   assign segment_beats      = cmd_q[program_pkg::StoreSegmentBeatsLsb +: 16];
   assign last_segment_beats = cmd_q[program_pkg::StoreLastSegmentBeatsLsb +: 16];
+  assign to_depth           = cmd_q[program_pkg::StoreToDepthLsb];
+  assign phase_pitch        = cmd_q[program_pkg::StorePhasePitchLsb +: 32];
+  assign pixel_lines        = cmd_q[program_pkg::StorePixelLinesLsb +: 8];
+  assign run_pixels         = cmd_q[program_pkg::StoreRunPixelsLsb +: 12];
+  assign one_line           = pixel_lines == 8'd1;
+  assign one_pixel          = run_pixels == 12'd1;
 
   // ---- groups and segments ----
-  logic        open, seg_valid, seg_ready, seg_accept, last_group, last_row, group_end;
+  logic        open, seg_valid, seg_ready, seg_accept, last_group, last_segment, group_end;
   logic [11:0] groups_q;        // after the present one
-  logic [11:0] rows_q;          // segments after the present one
+  logic [12:0] segments_q;      // after the present one
+  logic [1:0]  phase_q;         // of the present one
+  logic        row_step;        // row_pitch leads to the next segment
   logic [31:0] group_address_q, seg_address_q;
   logic [15:0] group_beats_q;   // beats per segment in this group
 
-  assign open       = state_q == StOpen && bank_full_i;
-  assign last_group = groups_q == 12'd0;
-  assign last_row   = rows_q == 12'd0;
-  assign seg_valid  = state_q == StSegments;
-  assign seg_accept = seg_valid && seg_ready;
+  assign open         = state_q == StOpen && bank_full_i;
+  assign last_group   = groups_q == 12'd0;
+  assign last_segment = segments_q == 13'd0;
+  assign seg_valid    = state_q == StSegments;
+  assign seg_accept   = seg_valid && seg_ready;
+  assign row_step     = !to_depth || phase_q == 2'd3;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -144,7 +160,7 @@ module feature_store #(
       case (state_q)
         StIdle:     if (start) state_q <= StOpen;
         StOpen:     if (bank_full_i) state_q <= StSegments;
-        StSegments: if (seg_ready && last_row) state_q <= StDrain;
+        StSegments: if (seg_ready && last_segment) state_q <= StDrain;
         default:    if (group_end) state_q <= last_group ? StIdle : StOpen;
       endcase
     end
@@ -161,10 +177,12 @@ module feature_store #(
     if (open) begin
       seg_address_q <= last_group ? group_address_q - last_skew : group_address_q;
       group_beats_q <= last_group ? last_segment_beats : segment_beats;
-      rows_q        <= rows - 12'd1;
+      segments_q    <= segments - 13'd1;
+      phase_q       <= 2'd0;
     end else if (seg_accept) begin
-      seg_address_q <= seg_address_q + row_pitch;
-      rows_q        <= rows_q - 12'd1;
+      seg_address_q <= seg_address_q + (row_step ? row_pitch : phase_pitch);
+      segments_q    <= segments_q - 13'd1;
+      phase_q       <= phase_q + 2'd1;
     end
   end
 
@@ -174,7 +192,11 @@ module feature_store #(
   logic [PrefetchBits-1:0] reserved_q;  // lines on their way or in the FIFO
   logic [PrefetchBits-1:0] line_count;
   logic [LineBits-1:0]     line;
-  logic [AddrBits-1:0]     addr_q;
+  logic [AddrBits-1:0]     addr_q, addr_step, next_pixel_q, run_back_q;
+  logic [7:0]              pixel_left_q;  // lines of the pixel after the present one
+  logic [11:0]             run_left_q;    // pixels of the run after the present one
+  logic                    pixel_end_q, run_end_q;  // the line, the pixel is the last
+  logic                    odd_q;         // the run of the odd columns
 
   assign busy       = state_q == StSegments || state_q == StDrain;
   assign read       = busy && reserved_q != PrefetchBits'(PrefetchDepth);
@@ -193,9 +215,38 @@ module feature_store #(
     end
   end
 
+  // Space to depth: over the next pixel, from the last even pixel back to the first odd one, from
+  // the last odd pixel on to the next row.
+  always_comb begin
+    if (!pixel_end_q) addr_step = AddrBits'(1);
+    else if (!run_end_q) addr_step = next_pixel_q;
+    else if (!odd_q) addr_step = run_back_q;
+    else addr_step = AddrBits'(1);
+  end
+
   always_ff @(posedge clk_i) begin
     if (open) addr_q <= bank_read_i ? AddrBits'(OutputLines) : '0;
-    else if (read) addr_q <= addr_q + AddrBits'(1);
+    else if (read) addr_q <= addr_q + addr_step;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (open) begin
+      next_pixel_q <= AddrBits'(pixel_lines) + AddrBits'(1);
+      run_back_q   <= AddrBits'(cmd_q[program_pkg::StoreRunBackLsb +: 24]);
+      pixel_left_q <= pixel_lines - 8'd1;
+      pixel_end_q  <= to_depth && one_line;
+      run_left_q   <= run_pixels - 12'd1;
+      run_end_q    <= one_pixel;
+      odd_q        <= 1'b0;
+    end else if (read) begin
+      pixel_left_q <= pixel_end_q ? pixel_lines - 8'd1 : pixel_left_q - 8'd1;
+      pixel_end_q  <= to_depth && (pixel_end_q ? one_line : pixel_left_q == 8'd1);
+      if (pixel_end_q) begin
+        run_left_q <= run_end_q ? run_pixels - 12'd1 : run_left_q - 12'd1;
+        run_end_q  <= run_end_q ? one_pixel : run_left_q == 12'd1;
+        if (run_end_q) odd_q <= !odd_q;
+      end
+    end
   end
 
   sync_fifo #(
@@ -214,14 +265,14 @@ module feature_store #(
   );
 
   // ---- beats ----
-  logic        w_ready, w_beat, row_end, first_q;
+  logic        w_ready, w_beat, segment_end, first_q;
   logic [63:0] w_data;
-  logic [15:0] w_beats_q;  // beats of the row after the present one
-  logic [11:0] w_rows_q;   // rows of the group after the present one
+  logic [15:0] w_beats_q;     // beats of the segment after the present one
+  logic [12:0] w_segments_q;  // segments of the group after the present one
 
-  assign w_beat    = line_valid && w_ready;
-  assign row_end   = w_beats_q == 16'd0;
-  assign group_end = w_beat && row_end && w_rows_q == 12'd0;
+  assign w_beat      = line_valid && w_ready;
+  assign segment_end = w_beats_q == 16'd0;
+  assign group_end   = w_beat && segment_end && w_segments_q == 13'd0;
 
   if (LineBeats == 1) begin : gen_whole
     assign w_data   = line;
@@ -240,11 +291,11 @@ module feature_store #(
     if (start) first_q <= 1'b1;
     else if (w_beat) first_q <= 1'b0;
     if (open) begin
-      w_beats_q <= (last_group ? last_segment_beats : segment_beats) - 16'd1;
-      w_rows_q  <= rows - 12'd1;
+      w_beats_q    <= (last_group ? last_segment_beats : segment_beats) - 16'd1;
+      w_segments_q <= segments - 13'd1;
     end else if (w_beat) begin
-      w_beats_q <= row_end ? group_beats_q - 16'd1 : w_beats_q - 16'd1;
-      if (row_end) w_rows_q <= w_rows_q - 12'd1;
+      w_beats_q <= segment_end ? group_beats_q - 16'd1 : w_beats_q - 16'd1;
+      if (segment_end) w_segments_q <= w_segments_q - 13'd1;
     end
   end
 
@@ -262,7 +313,7 @@ module feature_store #(
     .seg_ready_o     (seg_ready),
     .seg_address_i   (seg_address_q),
     .seg_beats_i     ({8'd0, group_beats_q}),
-    .seg_last_i      (last_group && last_row),
+    .seg_last_i      (last_group && last_segment),
     .data_valid_i    (line_valid),
     .data_ready_o    (w_ready),
     .data_i          (w_data),
