@@ -6,12 +6,13 @@ TEST_ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+QUANT := .venv/.installed-quant
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export YOWASP_CACHE_DIR ?= $(CURDIR)/build/yowasp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test lint full bench clean
+.PHONY: help setup quant sim test lint full bench clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -19,18 +20,20 @@ help: ## this list
 
 setup: $(STAMP) ## the tools and the package, in .venv
 
+quant: $(QUANT) ## the same with torch and Brevitas, for training
+
 sim: $(STAMP) ## DNN-A's full frame at all three levels, compared (DESIGN=FILE for another design)
 	@$(BIN)/tandem verify $(DESIGN)
 
-test: $(STAMP) ## the tests (TEST_ARGS="-k word" for some, JOBS=N processes)
+test: $(QUANT) ## the tests (TEST_ARGS="-k word" for some, JOBS=N processes)
 	@$(BIN)/python -m pytest -n $(JOBS) $(TEST_ARGS)
 
-lint: $(STAMP) ## ruff, mypy, Verilator -Wall, Yosys check
+lint: $(QUANT) ## ruff, mypy, Verilator -Wall, Yosys check
 	@$(BIN)/ruff check --quiet --output-format concise . && echo "ruff: clean"
 	@$(BIN)/mypy
 	@$(BIN)/python -m rtl_sim.lint
 
-full: $(STAMP) ## the long campaign of generated cases
+full: $(QUANT) ## the long campaign of generated cases
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(TEST_ARGS)
 
 bench: $(STAMP) ## the project's measured numbers
@@ -47,4 +50,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into .venv (a minute or two) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install -qq -e '.[dev]'
+	@touch $@
+
+$(QUANT): $(STAMP)
+	@echo "installing torch and Brevitas into .venv (a minute or two) ..."
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install -qq -e '.[dev,quant]'
 	@touch $@

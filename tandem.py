@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from model.console import guarded
+from quant.evaluate_command import Evaluation, evaluate_command
+from quant.import_command import (
+    CALIBRATION,
+    SKYNET_BITS,
+    import_skrskr_command,
+    import_skynet_command,
+)
+from quant.scenes_command import Scenes, scenes_command
+from quant.train_command import TrainArguments, train_command
+from quant.study_command import StudyArguments, study_command
 from testbench.bench_command import bench_command
+from testbench.rtl_inference import run_rtl_heads
 from testbench.simulate_command import simulate_command
 from testbench.verify_command import Request, verify_command
 
@@ -22,6 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+importing = typer.Typer(
+    help="Published networks: an integer network and a design file that runs it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(importing, name="import")
+
+study = typer.Typer(
+    help="The observations that the design rests on, measured anew: figure, CSV and JSON.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(study, name="study")
+
 DesignFile = Annotated[
     Path, typer.Argument(metavar="DESIGN", help="Design file, such as designs/dnn_a.toml.")
 ]
@@ -31,9 +56,21 @@ Frames = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object on standard output instead of tables.")
 ]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Labelled images: .csv, COCO .json, folder of Pascal VOC .xml, or synthetic:N."
+    ),
+]
+OnBad = Annotated[
+    str, typer.Option(help="Images that cannot be used: refuse or skip, each is named.")
+]
 Out = Annotated[
     Path, typer.Option(help="Folder for compiled simulations and logs; all is written below it.")
 ]
+
+PublishedFile = Annotated[Path, typer.Argument(metavar="FILE", help="The published weights.")]
+ImportOut = Annotated[Path, typer.Option(help="Folder for the network and the design file.")]
 
 
 @app.command()
@@ -82,6 +119,51 @@ def verify(
 
 @app.command()
 @guarded
+def evaluate(  # noqa: PLR0913  (a command's options)
+    design: DesignFile,
+    network: Annotated[
+        Path, typer.Option(help="Integer network (.npz); float: a checkpoint or SkyNet's .h5.")
+    ],
+    data: Data,
+    level: Annotated[str, typer.Option(help="float, functional or rtl.")] = "functional",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first images only.")] = None,
+    on_bad: OnBad = "refuse",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Boxes of this class only; may be repeated.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for contact sheets with true and found boxes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of synthetic scenes.")] = 1,
+    out: Out = Path("build"),
+    as_json: Json = False,
+) -> int:
+    """The box a network finds in each labelled image, and the mean IoU.
+
+    Of each image the most confident box, clipped to it, rounded to pixels, max exclusive.
+    """
+    asked = Evaluation(
+        design, network, data, level, limit, on_bad, tuple(only or ()), seed, pictures, out
+    )
+    return evaluate_command(asked, run_rtl_heads, as_json)
+
+
+@app.command()
+@guarded
+def scenes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for pictures and CSV file.")],
+    count: Annotated[int, typer.Option(help="How many.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes.")] = 1,
+    height: Annotated[int, typer.Option(help="Pixels.")] = 360,
+    width: Annotated[int, typer.Option(help="Pixels.")] = 640,
+    as_json: Json = False,
+) -> int:
+    """Synthetic aerial scenes, one small object each, as labelled images to try things with."""
+    return scenes_command(Scenes(out, count, seed, height, width), as_json)
+
+
+@app.command()
+@guarded
 def bench(
     out: Out = Path("build"),
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and images.")] = 1,
@@ -93,6 +175,124 @@ def bench(
     totals where one was run with these sources.
     """
     return bench_command(out, seed, as_json)
+
+
+@app.command()
+@guarded
+def train(
+    design: DesignFile,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Labelled images: .csv, COCO .json, folder of Pascal VOC .xml, or synthetic:N."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, logs, the integer network.")],
+    val: Annotated[
+        str | None,
+        typer.Option(help="Images to score with; without it some scenes of --data are held out."),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML; designs/train_default.toml shows every setting.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Of the stages asked for, instead of the settings'.")
+    ] = None,
+    stage: Annotated[str, typer.Option(help="float, qat or all.")] = "all",
+    start: Annotated[
+        Path | None, typer.Option(help="SkyNet's HDF5 weights or a checkpoint to start from.")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="SkyNet's HDF5 weights, to learn from on the same images.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train the design's network: in float, then quantised, then as an integer network.
+
+    Checkpoints are written after every epoch; --resume goes on after a kill with the same bits.
+    """
+    arguments = TrainArguments(
+        design, data, val, out, settings, resume, epochs, stage, start, teacher
+    )
+    return train_command(arguments, as_json)
+
+
+@importing.command()
+@guarded
+def skrskr(
+    file: PublishedFile,
+    out: ImportOut,
+    as_json: Json = False,
+) -> int:
+    """SkrSkr's integer weights, W6 F8, from the published .npz: taken over as they are."""
+    return import_skrskr_command(file, out, as_json)
+
+
+@importing.command()
+@guarded
+def skynet(
+    file: PublishedFile,
+    out: ImportOut,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Images whose features set the ranges: .csv, COCO .json, folder of Pascal VOC "
+            ".xml, or synthetic:N."
+        ),
+    ] = CALIBRATION,
+    weight_bits: Annotated[int, typer.Option(help="W, 4 to 16.")] = SKYNET_BITS[0],
+    feature_bits: Annotated[int, typer.Option(help="F, 4 to 16.")] = SKYNET_BITS[1],
+    as_json: Json = False,
+) -> int:
+    """SkyNet's float weights from the published HDF5 file, quantised without training."""
+    return import_skynet_command(file, out, data, (weight_bits, feature_bits), as_json)
+
+
+StudyOut = Annotated[
+    Path, typer.Option(help="Folder for results and the journal that a stopped study resumes from.")
+]
+Small = Annotated[bool, typer.Option("--small", help="A minute's setting: for trying, not telling.")]
+Seeds = Annotated[int | None, typer.Option(help="Trainings of each setting; 3 or 4 without it.")]
+StudyData = Annotated[
+    str | None, typer.Option(help="Labelled images, as for train, instead of synthetic scenes.")
+]
+StudyVal = Annotated[
+    str | None, typer.Option(help="Images to score with; else some scenes of --data are held out.")
+]
+Jobs = Annotated[int, typer.Option(help="Trainings at a time, each on one core.")]
+
+
+@study.command()
+@guarded
+def precision(
+    out: StudyOut,
+    small: Small = False,
+    seeds: Seeds = None,
+    data: StudyData = None,
+    val: StudyVal = None,
+    jobs: Jobs = 2,
+    as_json: Json = False,
+) -> int:
+    """Weights or feature maps: which side stands fewer bits worse, on boxes and on digits."""
+    return study_command("precision", StudyArguments(out, small, seeds, data, val, jobs), as_json)
+
+
+@study.command()
+@guarded
+def stability(
+    out: StudyOut,
+    small: Small = False,
+    seeds: Seeds = None,
+    data: StudyData = None,
+    val: StudyVal = None,
+    jobs: Jobs = 2,
+    as_json: Json = False,
+) -> int:
+    """Training curves of float against few bits, over several seeds with their spread."""
+    return study_command("stability", StudyArguments(out, small, seeds, data, val, jobs), as_json)
 
 
 def main() -> None:

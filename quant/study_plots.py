@@ -1,0 +1,107 @@
+"""Figures of the studies, drawn without a display and without a date, so the same data give the
+same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quant.study_journal import Outcome, bits_name
+from quant.study_precision import SIDES, Answer, Point
+
+mpl.use("Agg")
+COLOURS = ("#1f5fa8", "#d1622b", "#3a8a4d", "#8f4fa8", "#7a7a7a")  # told apart in grey too
+BUBBLE = 900.0  # points^2 of float32 data
+SMALLEST = 18.0
+KILO = 1000
+
+
+def precision_figure(
+    path: Path,
+    sweeps: Mapping[str, tuple[Sequence[Point], Answer]],
+    metrics: Mapping[str, str],
+) -> None:
+    """One panel a data set: metric against compression, a bubble's area is the side's data size."""
+    figure, axes = _panels(len(sweeps))
+    for axis, (task, (points, found)) in zip(axes, sweeps.items(), strict=True):
+        for side, colour, up in zip(SIDES, COLOURS, (1, -1), strict=False):
+            _sweep(axis, [point for point in points if point.side == side], colour, up)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks([1, 4, 8, 16, 32], ["1x", "4x", "8x", "16x", "32x"])
+        axis.set_xlim(0.75, 44)
+        axis.margins(y=0.16)
+        axis.set_xlabel("compression of the side against float32")
+        axis.set_ylabel(f"{metrics[task]}, %")
+        axis.set_title(f"{task}: mean gap {found.gap.text()} points", fontsize=10)
+        axis.legend(loc="lower left", frameon=False, markerscale=0.7, fontsize=9)
+    _write(figure, path)
+
+
+def _sweep(axis: Axes, points: Sequence[Point], colour: str, up: int) -> None:
+    """A side's curve, the standard deviation between seeds, its bubbles with bits and size."""
+    x = [point.compression for point in points]
+    y = [100 * point.metric.mean for point in points]
+    error = [100 * point.metric.deviation for point in points]
+    area = [max(SMALLEST, BUBBLE * points[i].data_bytes / points[0].data_bytes) for i in range(len(x))]
+    axis.errorbar(x, y, yerr=error, color=colour, linewidth=1.2, capsize=2.5, zorder=2)
+    size = f"{points[0].data_bytes / KILO:.0f} kB in float32"
+    axis.scatter(x, y, s=area, color=colour, alpha=0.45, linewidth=0, zorder=3)
+    axis.scatter([], [], s=60, color=colour, alpha=0.6, label=f"{points[0].side}, {size}")
+    for point, height in zip(points[1:], y[1:], strict=True):
+        axis.annotate(
+            f"{bits_name(point.bits)} bit",
+            (point.compression, height),
+            xytext=(0, 15 * up - 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=colour,
+        )
+
+
+def stability_figure(
+    path: Path, curves: Mapping[str, Mapping[str, Sequence[Outcome]]], metrics: Mapping[str, str]
+) -> None:
+    """One panel a data set: the mean over seeds after every epoch, one deviation around it."""
+    figure, axes = _panels(len(curves))
+    for axis, (task, settings) in zip(axes, curves.items(), strict=True):
+        for (setting, runs), colour in zip(settings.items(), COLOURS, strict=False):
+            values = 100 * np.array([one.metric for one in runs])  # (seeds, epochs)
+            epochs = np.arange(1, values.shape[1] + 1)
+            mean = values.mean(axis=0)
+            deviation = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros_like(mean)
+            axis.fill_between(
+                epochs, mean - deviation, mean + deviation, color=colour, alpha=0.18, linewidth=0
+            )
+            axis.plot(epochs, mean, color=colour, linewidth=1.5, label=setting)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(f"{metrics[task]}, %")
+        axis.set_title(f"{task}, {len(runs)} seeds, mean +- standard deviation", fontsize=10)
+        axis.legend(loc="lower right", frameon=False, fontsize=9)
+    _write(figure, path)
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(5.4 * count, 4.0), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="0.9", zorder=0)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """PNG for pages, SVG for print; written aside and renamed, so no half file is left."""
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+        target = path.with_suffix(suffix)
+        aside = target.with_name(f".{target.name}")
+        with mpl.rc_context({"svg.hashsalt": "tandem"}):
+            figure.savefig(aside, format=suffix[1:], dpi=110, metadata=metadata)
+        aside.replace(target)
