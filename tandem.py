@@ -16,8 +16,8 @@ from quant.import_command import (
     import_skynet_command,
 )
 from quant.scenes_command import Scenes, scenes_command
-from quant.train_command import TrainArguments, train_command
 from quant.study_command import StudyArguments, study_command
+from quant.train_command import TrainArguments, train_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
 from testbench.simulate_command import simulate_command
@@ -119,7 +119,7 @@ def verify(
 
 @app.command()
 @guarded
-def evaluate(  # noqa: PLR0913  (a command's options)
+def evaluate(
     design: DesignFile,
     network: Annotated[
         Path, typer.Option(help="Integer network (.npz); float: a checkpoint or SkyNet's .h5.")
@@ -254,7 +254,7 @@ def skynet(
 StudyOut = Annotated[
     Path, typer.Option(help="Folder for results and the journal that a stopped study resumes from.")
 ]
-Small = Annotated[bool, typer.Option("--small", help="A minute's setting: for trying, not telling.")]
+Small = Annotated[bool, typer.Option("--small", help="A minute's setting, for trying.")]
 Seeds = Annotated[int | None, typer.Option(help="Trainings of each setting; 3 or 4 without it.")]
 StudyData = Annotated[
     str | None, typer.Option(help="Labelled images, as for train, instead of synthetic scenes.")

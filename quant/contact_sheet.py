@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from model.detection import Box
 from model.errors import TandemError
 from model.network_file import write_atomically
-from quant.dataset import Picture
+from quant.sample import Picture
 
 COLUMNS, ROWS = 3, 4  # of one sheet
 TILE_WIDTH = 480  # pixels

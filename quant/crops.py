@@ -1,4 +1,4 @@
-"""Crops of the training images: the object and some of its surroundings, for a fraction of the work.
+"""Crops of the training images: the object and its surroundings, for a fraction of the work.
 
 An object fills less than one per cent of an aerial image, so most of a whole image teaches little.
 A batch of images becomes a batch of crops: one that holds the object's centre, and others of the
@@ -37,7 +37,7 @@ class Cropping:
     height: int
 
     def cut(self, batch: Batch, rng: np.random.Generator) -> tuple[Batch, Tensor]:
-        """Crops (B * M, 3, h, w), M = 1 + others, and where they begin (B, M, 2), column and row."""
+        """Crops (B * M, 3, h, w), M = 1 + others, and each one's column and row (B, M, 2)."""
         boxes = batch.boxes.numpy() * np.array([self.width, self.height] * 2)
         centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.int64)
         teacher = None if batch.teacher is None else batch.teacher.float().numpy()
@@ -69,7 +69,9 @@ class Cropping:
     ) -> tuple[int, int]:
         column, row = centres[index]
         if other:
-            column, row = self._elsewhere(column, row, None if teacher is None else teacher[index], rng)
+            column, row = self._elsewhere(
+                column, row, None if teacher is None else teacher[index], rng
+            )
         return (
             self._begin(column, self.width, rng),
             self._begin(row, self.height, rng),
@@ -84,7 +86,9 @@ class Cropping:
         sure = teacher[BOX_CHANNELS - 1 :: BOX_CHANNELS].max(axis=0)
         sure = sure + TEACHER_SPREAD * rng.gumbel(size=sure.shape)
         reach = OBJECT_REACH
-        sure[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = -np.inf
+        sure[
+            max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
+        ] = -np.inf
         place = np.unravel_index(int(np.argmax(sure)), sure.shape)
         return int(place[1]), int(place[0])
 
@@ -105,8 +109,8 @@ def make_cropping(network: Network, size: int, others: int, border: int) -> Crop
         )
     if not 2 * border < size <= min(out.out_height, out.out_width):
         raise TandemError(
-            f"settings: data.crop = {size}: must be more than twice data.crop_border = {border} and "
-            f"at most {min(out.out_height, out.out_width)}, the smaller side of the head's map"
+            f"settings: data.crop = {size}: must be above twice data.crop_border = {border} and at "
+            f"most {min(out.out_height, out.out_width)}, the smaller side of the head's map"
         )
     return Cropping(size, others, border, stride, out.out_width, out.out_height)
 

@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from model.detection import Box
 from model.errors import TandemError
 from model.scene import draw_scene
-from quant.annotations import Entry, Listing, Problem, is_file, read_coco, read_csv, read_voc
+from quant.annotations import Listing, Problem, is_file, read_coco, read_csv, read_voc
+from quant.image_checks import check_images, chosen_boxes, thread_count
+from quant.sample import IMAGE_ERRORS, Picture, Sample, decode
 
 ON_BAD = ("refuse", "skip")
-PIXELS_MAX = 1 << 26  # of one image; beyond it memory is at stake
 CACHE_BYTES = 640 << 20  # decoded images kept in memory
-SLACK = 0.5  # pixels that a box may stand out, from rounding: clipped
 NAMED = 3  # problems named in one sentence
 SYNTHETIC = "synthetic:"
-IMAGE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError, KeyError,
-                IndexError, TypeError, Image.DecompressionBombError)  # fmt: skip
-
-FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")  # read in this process, by no other tool
-
-Picture = NDArray[np.uint8]  # (height, width, 3), RGB
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An image and its box."""
-
-    name: str  # as the annotations write it
-    path: Path
-    width: int
-    height: int
-    box: Box  # pixels of the image, max exclusive
-    label: str = ""
-    scene: str | None = None  # images of one scene are never split; None: not told
-
-    @property
-    def shares(self) -> Box:
-        """The box in shares of width and height."""
-        sides = (self.width, self.height, self.width, self.height)
-        xmin, ymin, xmax, ymax = (v / s for v, s in zip(self.box, sides, strict=True))
-        return xmin, ymin, xmax, ymax
 
 
 @dataclass(frozen=True)
@@ -121,7 +88,7 @@ class Dataset:
         if sum(s.width * s.height * 3 for s in self.samples) > limit_bytes:
             return False
         missing = [i for i, s in enumerate(self.samples) if s.name not in self._kept]
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor(thread_count()) as pool:
             for index, picture in zip(missing, pool.map(self.image, missing), strict=True):
                 self._kept[self.samples[index].name] = picture
         return True
@@ -147,12 +114,12 @@ def load_dataset(
     path = Path(path)
     listing = _read_listing(path)
     empty = _check_classes(listing, classes)
-    samples, problems, kept = _check_images(listing, classes)
+    samples, problems, kept = check_images(listing, classes, CACHE_BYTES)
     report = Report(
         source=str(path),
         listed=len(listing.entries),
         used=len(samples),
-        several=sum(len(_chosen(listing.entries[s.name], classes)) > 1 for s in samples),
+        several=sum(len(chosen_boxes(listing.entries[s.name], classes)) > 1 for s in samples),
         problems=tuple(problems),
         empty_classes=empty,
         notes=tuple(listing.notes),
@@ -199,19 +166,6 @@ def read_image(sample: Sample) -> Picture:
     return decode(sample.path)
 
 
-def decode(path: Path) -> Picture:
-    """An image file as uint8 (height, width, 3), RGB, as stored: no rotation is applied.
-
-    One of ``IMAGE_ERRORS`` where it is not a whole image or larger than ``PIXELS_MAX``.
-    """
-    with Image.open(path, formats=FORMATS) as picture:
-        if picture.width * picture.height > PIXELS_MAX:
-            raise ValueError(f"{picture.width} x {picture.height} pixels are more than this reads")
-        found: Picture = np.array(picture.convert("RGB"), dtype=np.uint8)
-    found.flags.writeable = False
-    return found
-
-
 def _read_listing(path: Path) -> Listing:
     if path.is_dir():
         if not any(path.rglob("*.xml")):
@@ -242,91 +196,6 @@ def _check_classes(listing: Listing, classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if not boxes[name])
 
 
-def _chosen(entry: Entry, classes: Sequence[str]) -> list[tuple[str, Box]]:
-    return [item for item in entry.boxes if not classes or item[0] in classes]
-
-
-def _check_images(
-    listing: Listing, classes: Sequence[str]
-) -> tuple[list[Sample], list[Problem], dict[str, Picture]]:
-    """Samples that can be used, problems in the order of the images, decoded images that fit."""
-    samples: list[Sample] = []
-    problems = list(listing.problems)
-    kept: dict[str, Picture] = {}
-    room = CACHE_BYTES
-    entries = list(listing.entries.values())
-    named = {problem.name for problem in problems}
-    with ThreadPoolExecutor(_threads()) as pool:
-        for entry, picture in zip(entries, pool.map(_try_decode, _paths(entries)), strict=True):
-            if isinstance(picture, Problem):
-                problems.append(replace(picture, name=entry.name))
-                continue
-            found = _usable_box(entry, picture, classes, problems, entry.name in named)
-            if found is None:
-                continue
-            samples.append(found)
-            if picture.nbytes <= room:
-                kept[entry.name] = picture
-                room -= picture.nbytes
-    return samples, problems, kept
-
-
-def _paths(entries: Sequence[Entry]) -> list[Path]:
-    return [entry.path for entry in entries]
-
-
-def _try_decode(path: Path) -> Picture | Problem:
-    if not is_file(path):
-        return Problem("", "missing", f"there is no image {path}")
-    try:
-        return decode(path)
-    except IMAGE_ERRORS as error:
-        return Problem("", "unreadable", f"not a readable image: {error or type(error).__name__}")
-
-
-def _usable_box(
-    entry: Entry, picture: Picture, classes: Sequence[str], problems: list[Problem], told: bool
-) -> Sample | None:
-    """The sample with its largest usable box; None, with the problem noted, where it has none."""
-    height, width = picture.shape[:2]
-    good: list[tuple[float, str, Box]] = []
-    chosen = _chosen(entry, classes)
-    for label, box in chosen:
-        reason = _box_fault(box, width, height)
-        if reason:
-            problems.append(Problem(entry.name, "box", reason))
-            continue
-        clipped: Any = tuple(
-            min(max(value, 0.0), float(side))
-            for value, side in zip(box, (width, height, width, height), strict=True)
-        )
-        good.append(((box[2] - box[0]) * (box[3] - box[1]), label, clipped))
-    if not good:
-        if not chosen and not told:
-            problems.append(Problem(entry.name, "no box", _no_box(entry, classes)))
-        return None
-    _, label, box = max(good, key=lambda item: item[0])
-    return Sample(entry.name, entry.path, width, height, box, label, entry.scene)
-
-
-def _no_box(entry: Entry, classes: Sequence[str]) -> str:
-    if entry.boxes and classes:
-        return f"no box of class {', '.join(classes)}"
-    return "no box"
-
-
-def _box_fault(box: Box, width: int, height: int) -> str | None:
-    xmin, ymin, xmax, ymax = box
-    text = f"box ({xmin:g}, {ymin:g}, {xmax:g}, {ymax:g})"
-    if xmax <= xmin or ymax <= ymin:
-        return f"{text} is empty"
-    if min(xmin, ymin) < -SLACK or xmax > width + SLACK or ymax > height + SLACK:
-        return f"{text} stands out of the image of {width} x {height} pixels"
-    if xmin >= width or ymin >= height or xmax <= 0 or ymax <= 0:
-        return f"{text} lies outside the image of {width} x {height} pixels"
-    return None
-
-
 def _refusal(report: Report) -> str:
     count = len(report.problems)
     what = "problem" if count == 1 else "problems"
@@ -348,7 +217,3 @@ def _scene_count(text: str) -> int:
     if not number.isdigit() or not 0 < int(number) <= 1_000_000:
         raise TandemError(f"{text}: write {SYNTHETIC}N with N from 1 to 1000000")
     return int(number)
-
-
-def _threads() -> int:
-    return min(4, os.cpu_count() or 1)

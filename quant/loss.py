@@ -50,7 +50,9 @@ class Cells:
         """(B, N, 5) values -> boxes (B, N, 4) in cells of the whole image."""
         x, y = torch.sigmoid(flat[..., 0]) + self.column, torch.sigmoid(flat[..., 1]) + self.row
         half = torch.exp(flat[..., 2:4].clamp(max=LOG_SIZE_MAX) + self.log_anchor) / 2
-        return torch.stack([x - half[..., 0], y - half[..., 1], x + half[..., 0], y + half[..., 1]], -1)
+        return torch.stack(
+            [x - half[..., 0], y - half[..., 1], x + half[..., 0], y + half[..., 1]], -1
+        )
 
     @property
     def grid(self) -> Tensor:
@@ -74,7 +76,9 @@ def whole_image(values: Tensor, anchors: Anchors) -> Cells:
     )
 
 
-def crop_cells(values: Tensor, anchors: Anchors, origin: Tensor, border: int, size: tuple[int, int]) -> Cells:
+def crop_cells(
+    values: Tensor, anchors: Anchors, origin: Tensor, border: int, size: tuple[int, int]
+) -> Cells:
     """The cells of a head (B * M, 5 * anchors, h, w) that saw M crops of each image.
 
     ``origin`` (B, M, 2) holds the column and row where a crop begins, ``size`` the width and height

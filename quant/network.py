@@ -44,7 +44,10 @@ class DetectionNetwork(nn.Module):
         self.activation = activation
         self.anchors = tuple((float(width), float(height)) for width, height in anchors)
         self.layers = nn.ModuleDict(
-            {key(layer): ConvLayer(layer, layer is network.output) for layer in network.compute_layers}
+            {
+                key(layer): ConvLayer(layer, layer is network.output)
+                for layer in network.compute_layers
+            }
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -93,7 +96,8 @@ class DetectionNetwork(nn.Module):
                 assert isinstance(module, ConvLayer)
                 if module.bn is None:
                     continue
-                assert module.bn.running_mean is not None and module.bn.running_var is not None
+                assert module.bn.running_mean is not None
+                assert module.bn.running_var is not None
                 weight, bias = module.folded()
                 module.conv.weight.copy_(weight)
                 module.bn.bias.copy_(bias)
@@ -143,8 +147,10 @@ class DetectionNetwork(nn.Module):
                 assert module.conv.bias is not None
                 found.append((f"{layer.name}.bias", module.conv.bias, outputs))
             else:
-                for part in BATCH_NORM:
-                    found.append((f"{layer.name}.bn.{part}", getattr(module.bn, part), outputs))
+                found += [
+                    (f"{layer.name}.bn.{part}", getattr(module.bn, part), outputs)
+                    for part in BATCH_NORM
+                ]
         return found
 
 
@@ -181,7 +187,8 @@ class ConvLayer(nn.Module):
         if self.bn is None:
             assert self.conv.bias is not None
             return weight, self.conv.bias.detach().double()
-        assert self.bn.running_var is not None and self.bn.running_mean is not None
+        assert self.bn.running_var is not None
+        assert self.bn.running_mean is not None
         gain = self.bn.weight.detach().double() / torch.sqrt(
             self.bn.running_var.double() + self.bn.eps
         )

@@ -131,7 +131,7 @@ class FloatSettings:
     frozen_bundles: int = _whole(0, 0, 254, "bundles from the front that stay as they are")
     frozen_batch_norm: bool = _flag(False, "batch norm in inference mode in the other bundles too")
     patience: int = _whole(0, 0, 100_000, "epochs without a better IoU until it stops, 0 = never")
-    score_every: int = _whole(1, 1, 100_000, "epochs from one score to the next; the last is scored")
+    score_every: int = _whole(1, 1, 100_000, "epochs between scores; the last is scored too")
     keep: str = _word("best", ("best", "last"), "which of the scored networks the stage leaves")
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from model.console import progress
 from model.errors import TandemError
-from quant.dataset import Dataset, Sample
+from quant.dataset import Dataset
+from quant.sample import Sample
 
 ALIKE = 0.3  # distance of colours under which two images count as one scene
 LOOKED_AT_MAX = 30_000  # images whose colours are compared with each other

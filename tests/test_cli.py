@@ -83,7 +83,9 @@ def edited(tiny: Path, tmp_path: Path) -> Edit:
 # ---- help ----
 
 
-@pytest.mark.parametrize("command", [(), ("simulate",), ("verify",), ("evaluate",), ("scenes",), ("bench",)])
+@pytest.mark.parametrize(
+    "command", [(), ("simulate",), ("verify",), ("evaluate",), ("scenes",), ("bench",)]
+)
 def test_help_reads_without_running_anything(command: tuple[str, ...]) -> None:
     found = run(*command, "--help")
     assert found.exit_code == 0

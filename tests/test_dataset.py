@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import quant.dataset
+import quant.sample
 from model.errors import TandemError
 from model.scene import draw_scene
 from quant.dataset import Dataset, load_dataset, synthetic_dataset
@@ -210,7 +211,7 @@ def test_half_a_pixel_outside_is_rounding_and_clipped(data: Make) -> None:
 def test_an_image_too_large_is_refused_before_it_is_decoded(
     data: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quant.dataset, "PIXELS_MAX", 1000)
+    monkeypatch.setattr(quant.sample, "PIXELS_MAX", 1000)
     assert "48 x 32 pixels are more than this reads" in refusal(data("a.png,1,2,5,6"))
 
 
