@@ -2,6 +2,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 DESIGN ?= designs/dnn_a.toml
+NETWORK ?= $(DESIGN:.toml=.npz)
 TEST_ARGS ?=
 
 BIN := .venv/bin
@@ -23,7 +24,7 @@ setup: $(STAMP) ## the tools and the package, in .venv
 quant: $(QUANT) ## the same with torch and Brevitas, for training
 
 sim: $(STAMP) ## DNN-A's full frame at all three levels, compared (DESIGN=FILE for another design)
-	@$(BIN)/tandem verify $(DESIGN)
+	@$(BIN)/tandem verify $(DESIGN) $(if $(wildcard $(NETWORK)),--network $(NETWORK))
 
 test: $(QUANT) ## the tests (TEST_ARGS="-k word" for some, JOBS=N processes)
 	@$(BIN)/python -m pytest -n $(JOBS) $(TEST_ARGS)

@@ -6,7 +6,7 @@ the threshold of every map is taken from it. No image has a box here, none is ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +49,7 @@ class CalibrationSettings:
 
 
 class Histogram:
-    """Features above 0, counted in ``BINS`` equal bins from 0 to ``top``, of each channel or of all.
+    """Features above 0 in ``BINS`` equal bins from 0 to ``top``, of each channel or of all.
 
     ``top`` doubles when a feature lies above it, so that one pass over the images is enough.
     """
@@ -71,12 +71,12 @@ class Histogram:
             self.counts = torch.cat([pairs, torch.zeros_like(pairs)], 1)
             self.top *= 2
         flat = features.transpose(0, 1).reshape(len(self.counts), -1)
-        for channel, values in zip(self.counts, flat, strict=True):
-            channel += torch.histc(values, BINS, 0.0, self.top).long()
-            channel[0] -= (values <= 0).sum()
+        for channel, values in enumerate(flat):
+            self.counts[channel] += torch.histc(values, BINS, 0.0, self.top).long()
+            self.counts[channel, 0] -= (values <= 0).sum()
 
     def reach(self, settings: CalibrationSettings, bits: int) -> Tensor:
-        """How far the steps of each channel should reach, (C,); 0 for a channel without features."""
+        """How far the steps of each channel should reach, (C,); 0 where there is no feature."""
         if self.top == 0:
             return torch.zeros(len(self.counts))
         if settings.features == "mse":
@@ -124,10 +124,11 @@ def histograms(
     floats: FoldedNetwork, batches: Sequence[Tensor], by_channel: bool = False
 ) -> dict[str, Histogram]:
     """Of the map of every layer with weights but the head's last, by name."""
-    layers = [layer for layer in floats.network.compute_layers if layer is not floats.network.output]
+    net = floats.network
+    layers = [layer for layer in net.compute_layers if layer is not net.output]
     found = {la.name: Histogram(la.out_channels if by_channel else 1) for la in layers}
     for batch in batches:
-        for layer, features in walk(floats.network, floats.run_layer, batch):
+        for layer, features in walk(net, floats.run_layer, batch):
             if layer.name in found:
                 found[layer.name].add(features)
     return found
@@ -198,13 +199,3 @@ def correct_biases(
             real = floats.run_layer(layer, real, real_kept)
             whole = quantised.run_layer(layer, whole, whole_kept)
         real_kept[index], whole_kept[index] = real, whole
-
-
-def thresholds_of(network: QuantisedNetwork) -> Mapping[str, float]:
-    """Where each map clips, in real units, by layer."""
-    layers = {la.name: network.layer(la) for la in network.network.compute_layers}
-    return {
-        name: float(threshold_of(module.clip.act_quant))
-        for name, module in layers.items()
-        if module.clip is not None
-    }

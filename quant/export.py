@@ -10,10 +10,10 @@ make hardware differ from the network, so the network is changed instead, before
 2. Every map is measured in its own steps (s_y = 1), which changes no whole number: then
    s_w[c] = mult[c] / 2^shift itself, weights are whole multiples of it and features whole.
 
-This network (``Exported.network``) is a Brevitas network like the one it came from. In float64 it
+This network (quant.exact) is a Brevitas network like the one it came from. In float64 it
 has no rounding error at all: each of its products and sums is a whole multiple of 2^-shift, and
-below 2^53 of them, which ``_mult_bits`` makes sure of for every input by giving mult fewer bits where
-sums could be too long. So x = (sum + bias) * M and x + 0.5 are exact, a tie is a tie, and
+below 2^53 of them, which ``_whole_layer`` makes sure of for every input by giving mult fewer bits
+where sums could be too long. So x = (sum + bias) * M and x + 0.5 are exact, a tie is a tie, and
 floor(x + 0.5) is (sum * mult + 2^(shift - 1)) >> shift to the bit. ReLU6's upper end, and every
 lower one that was calibrated or learned, is the saturation at 2^F - 1.
 
@@ -24,7 +24,6 @@ The host multiplies the head's sums by a scale and adds a bias; that scale has f
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +34,6 @@ from torch import Tensor
 from model.design import Design
 from model.detection import BoxHead
 from model.errors import TandemError
-from model.functional import run_functional
 from model.integer_network import (
     MULT_RANGE,
     SHIFT_MAX,
@@ -47,22 +45,14 @@ from model.integer_network import (
     raw_layer,
 )
 from model.network import Layer
-from quant.network import input_step, input_zero, walk
-from quant.quantised import BIAS_MAX, IMAGE, QuantisedNetwork
-from quant.quantisers import threshold_of
+from quant.exact import Exported, exact_network
+from quant.network import input_zero
+from quant.quantised import BIAS_MAX, QuantisedNetwork
 
 EXACT_BITS = 53  # of a float64
 HEAD_BITS = 16  # significant bits of the head's scales, where sums leave room for them
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A quantised network as integers, and the float64 Brevitas network that equals them."""
-
-    integers: IntegerNetwork
-    network: QuantisedNetwork
 
 
 @dataclass(frozen=True)
@@ -111,67 +101,6 @@ def export(quantised: QuantisedNetwork, design: Design, shrink: bool = False) ->
     check_network(integers, design)
     check_accumulators(integers, design)
     return Exported(integers, exact_network(quantised, integers))
-
-
-def exact_network(quantised: QuantisedNetwork, integers: IntegerNetwork) -> QuantisedNetwork:
-    """The float64 Brevitas network whose whole numbers are those of ``integers``, in eval mode."""
-    found = copy.deepcopy(quantised).cpu().double().eval().requires_grad_(False)
-    weight_steps = (1 << (integers.weight_bits - 1)) - 1
-    for index, spec in enumerate(found.network.compute_layers):
-        layer, module = integers[spec.name], found.layer(spec)
-        weight = layer.weight.reshape(tuple(module.conv.weight.shape))
-        input_scale = 1.0
-        bias = layer.bias.astype(np.float64)
-        if index == 0:
-            input_scale = input_step(integers.feature_bits)
-            zero = input_zero(integers.feature_bits)
-            bias += zero * layer.weight.reshape(len(layer.weight), -1).sum(axis=1)
-        if module.clip is None:
-            assert integers.head is not None
-            step = np.array(integers.head.scale)
-            bias = np.array(integers.head.offset)
-        else:
-            step = np.ldexp(layer.mult.astype(np.float64), -layer.shift)
-            bias *= step
-            threshold_of(module.clip.act_quant).fill_((1 << integers.feature_bits) - 1)
-        scale = step / input_scale  # a power of two: exact
-        module.conv.weight.copy_(torch.from_numpy(weight * scale[:, None, None, None]))
-        threshold = threshold_of(module.conv.weight_quant)
-        threshold.copy_(torch.from_numpy(scale * weight_steps).reshape(threshold.shape))
-        module.bias.copy_(torch.from_numpy(bias))
-    return found
-
-
-@torch.no_grad()
-def whole_numbers(network: QuantisedNetwork, image: Integers) -> dict[str, Integers]:
-    """Every layer's whole numbers of ``Exported.network``, as ``run_functional`` gives them.
-
-    ``image`` is unsigned F-bit (C, H, W).
-    """
-    bits = network.feature_bits
-    pixels = torch.from_numpy(image[None].astype(np.float64))
-    features = network.image((pixels - input_zero(bits)) * input_step(bits))
-    found: dict[str, Integers] = {}
-    for layer, values in walk(network.network, network.run_layer, features):
-        if layer is network.network.output:
-            module = network.layer(layer)
-            scale = module.weight_scale() * network.input_scale(layer)
-            values = (values - module.bias[:, None, None]) / scale[:, None, None]
-            values = torch.floor(values + 0.5)  # the host's bias and its scale, undone
-        elif network.parts[layer.name][0][0] == IMAGE:  # pooled pixels
-            values = values / input_step(bits) + input_zero(bits)
-        found[layer.name] = values[0].numpy().astype(np.int64)
-    return found
-
-
-def differing_values(design: Design, exported: Exported, image: Integers) -> dict[str, int]:
-    """How many values of each layer differ between functional level and Brevitas: all are 0."""
-    hardware = run_functional(design, exported.integers, image)
-    brevitas = whole_numbers(exported.network, image)
-    return {
-        layer.name: int(np.count_nonzero(hardware[layer.name] != brevitas[layer.name]))
-        for layer in design.network.layers
-    }
 
 
 def _check_design(quantised: QuantisedNetwork, design: Design) -> None:

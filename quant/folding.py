@@ -65,7 +65,8 @@ def fold(network: DetectionNetwork) -> FoldedNetwork:
         module = network.layers[key(layer)]
         assert isinstance(module, ConvLayer)
         weight, bias = module.folded()
-        layers[layer.name] = FoldedLayer(weight.cpu(), bias.cpu(), torch.full_like(bias.cpu(), ceiling))
+        weight, bias = weight.cpu(), bias.cpu()
+        layers[layer.name] = FoldedLayer(weight, bias, torch.full_like(bias, ceiling))
     return FoldedNetwork(network.network, layers)
 
 
@@ -98,7 +99,7 @@ def equalise(floats: FoldedNetwork, ranges: Mapping[str, Tensor]) -> FoldedNetwo
 
 
 def depthwise_pairs(network: Network) -> list[tuple[Layer, Layer]]:
-    """(layer, depth-wise layer) wherever the one's map goes, but for pooling, to the other alone."""
+    """(layer, depth-wise layer) where the one's map goes, but for pooling, to the other alone."""
     found: list[tuple[Layer, Layer]] = []
     read = {layer.source for layer in network.layers if layer.source is not None}
     producer: Layer | None = None

@@ -66,8 +66,7 @@ def import_skynet_command(
 ) -> int:
     """Quantise SkyNet to ``bits`` (W, F), print, return the exit status."""
     template = _with_bits(load_design(DESIGNS / "skynet.toml"), bits)
-    console.progress(f"calibrating on {data} ...")
-    images = list(calibration_images(data, template))
+    images = calibration_images(data, template)  # after the file: a wrong one is told at once
     network = import_skynet(file, _with_accumulator(template, ACCUMULATOR_MAX), images)
     widest = max(template.accelerator.accumulator_bits, _accumulator_bits(network, template))
     design = _with_accumulator(template, widest)
@@ -75,11 +74,12 @@ def import_skynet_command(
         f"SkyNet, its published float weights quantised to W{bits[0]} F{bits[1]}; its network\n"
         "file stands beside this one."
     )
-    return _finish(design, network, out, comment, f"{len(images)} images of {data}", as_json)
+    return _finish(design, network, out, comment, f"largest of {data}", as_json)
 
 
 def calibration_images(data: str, design: Design) -> Iterator[Integers]:
     """Some images of a data set, raw RGB, resized to the network; those unusable are left out."""
+    console.progress(f"calibrating on {data} ...")
     dataset = load_dataset(data, on_bad="skip")
     net = design.network
     step = -(-len(dataset) // CALIBRATION_IMAGES)

@@ -7,7 +7,7 @@ halfway between the pixels 127 and 128; 128 is padded, half a grey level off alo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ SKYNET_STEP = 4 / 255  # what one grey level is worth to SkyNet
 BATCH = 8  # images at a time
 
 
-def import_skynet(path: str | Path, design: Design, images: Sequence[Integers]) -> IntegerNetwork:
+def import_skynet(path: str | Path, design: Design, images: Iterable[Integers]) -> IntegerNetwork:
     """Quantise the published HDF5 file for a design with SkyNet's network, of any W and F.
 
     ``images``, raw RGB of the network's size, set the ranges of the features: each reaches to the
@@ -42,9 +42,10 @@ def import_skynet(path: str | Path, design: Design, images: Sequence[Integers]) 
         ) from error
     network = build_network(design, "relu6")
     network.load_arrays(arrays)
+    raw = list(images)
     batches = [
-        normalise(torch.from_numpy(np.stack(images[first : first + BATCH])), design.feature_bits)
-        for first in range(0, len(images), BATCH)
+        normalise(torch.from_numpy(np.stack(raw[first : first + BATCH])), design.feature_bits)
+        for first in range(0, len(raw), BATCH)
     ]
     try:
         quantised = calibrate(

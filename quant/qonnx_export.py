@@ -9,7 +9,6 @@ multiplier are longer, a sum that lies on the edge between two features may fall
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from model.errors import TandemError
 from model.integer_network import Integers
 from model.network_file import write_atomically
-from quant.export import Exported, whole_numbers
+from quant.exact import Exported, whole_numbers
 from quant.network import input_step, input_zero
 from quant.quantised import IMAGE
 
@@ -47,7 +46,10 @@ def export_qonnx(exported: Exported, path: str | Path) -> None:
         from brevitas.export import export_qonnx as brevitas_export  # noqa: PLC0415
     except ImportError as error:
         raise TandemError(f"QONNX needs the [quant] extra ({error})") from error
-    network = copy.deepcopy(exported.network).float()
+    network = exported.network.blank().eval()
+    with torch.no_grad():
+        for mine, exact in zip(network.parameters(), exported.network.parameters(), strict=True):
+            mine.copy_(exact)
     net = network.network
     image = torch.zeros(1, net.channels, net.height, net.width)
     try:
@@ -58,7 +60,7 @@ def export_qonnx(exported: Exported, path: str | Path) -> None:
                 input_names=["image"], output_names=["head"],
             )  # fmt: skip
     except ModuleNotFoundError as error:
-        raise TandemError(f"QONNX needs another package: {error}: pip install onnxoptimizer") from error
+        raise TandemError(f"QONNX needs a package: {error}: pip install onnxoptimizer") from error
     for node in graph.graph.node:
         for attribute in node.attribute:
             if attribute.name == "rounding_mode":  # Brevitas has no name for it
@@ -109,8 +111,7 @@ def check_qonnx(exported: Exported, path: str | Path, image: Integers) -> QonnxC
 def _maps(
     exported: Exported, graph: Any, tensors: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """The features of each layer that rounds to unsigned ones, by name: graph and network agree in
-    their order."""
+    """The features of each layer that rounds to unsigned ones; the graph has them in order."""
     nodes = iter([n for n in graph.node if n.op_type == "Quant" and not _signed(n)])
     network = exported.network.network
     found = {}

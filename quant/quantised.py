@@ -43,8 +43,8 @@ Parts = tuple[tuple[str, int], ...]  # (layer that quantised them, channels) of 
 class QuantisedNetwork(nn.Module):
     """A quantised network: normalised images (B, C, H, W) -> the head's values (B, 5A, h, w).
 
-    It is made from its shapes alone, then filled by ``load_folded`` and calibrated (quant.calibration)
-    or loaded from a checkpoint. ``learned_scales`` False keeps thresholds out of training.
+    It is made from its shapes alone, then filled by calibration (quant.calibration) or from a
+    checkpoint. ``learned_scales`` False keeps thresholds out of training.
     """
 
     def __init__(
@@ -102,14 +102,16 @@ class QuantisedNetwork(nn.Module):
     def _round(self, features: Tensor, parts: Parts) -> Tensor:
         """Back to whole numbers: floor(sum / 4 + 0.5) is the hardware's (sum + 2) >> 2."""
         pieces = features.split([channels for _, channels in parts], 1)
-        rounded = [self._quantiser(name)(piece) for (name, _), piece in zip(parts, pieces, strict=True)]
+        names = [name for name, _ in parts]
+        rounded = [self._quantiser(n)(piece) for n, piece in zip(names, pieces, strict=True)]
         return rounded[0] if len(rounded) == 1 else torch.cat(rounded, 1)
 
     def _quantiser(self, name: str) -> nn.Module:
         if name == IMAGE:
             return self.image
         found = self.layers[name.replace(".", "/")]
-        assert isinstance(found, QuantisedLayer) and found.clip is not None
+        assert isinstance(found, QuantisedLayer)
+        assert found.clip is not None
         return found.clip
 
     def layer(self, layer: Layer) -> QuantisedLayer:
@@ -137,6 +139,10 @@ class QuantisedNetwork(nn.Module):
 
     def _part_scale(self, name: str) -> Tensor:
         return scale_of(self._quantiser(name).act_quant)
+
+    def blank(self) -> QuantisedNetwork:
+        """Another network of the same shapes and precision, not yet filled."""
+        return QuantisedNetwork(self.network, self.weight_bits, self.feature_bits, self.anchors)
 
     def chain_parameters(self, index: int) -> list[nn.Parameter]:
         """The parameters of a bundle, or of the head (the last chain)."""

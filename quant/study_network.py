@@ -7,12 +7,12 @@ neither side's data size, as hardware folds it into the requantisation.
 
 from __future__ import annotations
 
-import torch
 from brevitas import nn as qnn
+from brevitas.inject.enum import QuantType
 from torch import Tensor, nn
 
 from model.network import Layer, Network
-from quant.quantisers import feature_quantiser, weight_quantiser
+from quant.quantisers import Quantiser, feature_quantiser, weight_quantiser
 
 
 class StudyNetwork(nn.Module):
@@ -45,7 +45,7 @@ class StudyNetwork(nn.Module):
             padding=layer.kernel // 2,
             groups=layer.in_channels if layer.kind == "dw" else 1,
             bias=last,
-            weight_quant=weight_quantiser(self.weight_bits),
+            weight_quant=_weights(self.weight_bits),
         )
         if last:
             return convolution
@@ -54,6 +54,16 @@ class StudyNetwork(nn.Module):
             nn.BatchNorm2d(layer.out_channels),
             qnn.QuantReLU(act_quant=feature_quantiser(self.feature_bits)),
         )
+
+
+def _weights(bits: int | None) -> Quantiser | None:
+    """The quantiser of weights; ternary ones by rounding and clamping.
+
+    Brevitas' own ternary quantiser multiplies by a mask: what is rounded to 0 gets no gradient and
+    never comes back.
+    """
+    found = weight_quantiser(bits)
+    return found.let(quant_type=QuantType.INT) if found is not None and bits == 2 else found
 
 
 def weight_bytes(network: Network, bits: int | None) -> float:
@@ -73,8 +83,3 @@ def feature_bytes(network: Network, bits: int | None) -> float:
 def width(bits: int | None) -> float:
     """Bytes of one value."""
     return (bits or 32) / 8
-
-
-def freeze_threads() -> None:
-    """One thread a training: sums in one order, the same result whatever else runs."""
-    torch.set_num_threads(1)

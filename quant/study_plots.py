@@ -48,9 +48,10 @@ def _sweep(axis: Axes, points: Sequence[Point], colour: str, up: int) -> None:
     x = [point.compression for point in points]
     y = [100 * point.metric.mean for point in points]
     error = [100 * point.metric.deviation for point in points]
-    area = [max(SMALLEST, BUBBLE * points[i].data_bytes / points[0].data_bytes) for i in range(len(x))]
+    whole = points[0].data_bytes
+    area = [max(SMALLEST, BUBBLE * point.data_bytes / whole) for point in points]
     axis.errorbar(x, y, yerr=error, color=colour, linewidth=1.2, capsize=2.5, zorder=2)
-    size = f"{points[0].data_bytes / KILO:.0f} kB in float32"
+    size = f"{whole / KILO:.0f} kB in float32"
     axis.scatter(x, y, s=area, color=colour, alpha=0.45, linewidth=0, zorder=3)
     axis.scatter([], [], s=60, color=colour, alpha=0.6, label=f"{points[0].side}, {size}")
     for point, height in zip(points[1:], y[1:], strict=True):

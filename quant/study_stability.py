@@ -6,6 +6,7 @@ learning rate: a rate that falls to 0 would hide the noise that is looked for.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ def _steadiness(setting: str, runs: Sequence[Outcome], reference: float) -> Stea
         final=spread([_end(one) for one in runs]),
         wobble=spread([statistics.pstdev(values) for values in last]),
         deepest_drop=max(
-            (a - b for values in last for a, b in zip(values, values[1:], strict=False)),
+            (a - b for values in last for a, b in itertools.pairwise(values)),
             default=0.0,
         ),
         epochs_to_90=spread([_reached(one) for one in runs]),

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from quant.memory import keep_memory
 from quant.network import normalise
 from quant.study_journal import Outcome, Run
 from quant.study_network import (
     StudyNetwork,
     feature_bytes,
-    freeze_threads,
     weight_bytes,
 )
 from quant.study_scores import criterion, score
@@ -41,7 +41,8 @@ class Job:
 
 def train(job: Job) -> Outcome:
     """Train from random values and score unseen data after every epoch."""
-    freeze_threads()
+    torch.set_num_threads(1)
+    keep_memory()
     run, settings = job.run, job.settings
     task = cached_task(settings)
     torch.manual_seed(run.seed)

@@ -26,13 +26,8 @@ from model.errors import TandemError
 from model.functional import run_functional
 from model.network_file import load_network, save_network
 from quant.calibration import CalibrationSettings, calibrate
-from quant.export import (
-    Exported,
-    differing_values,
-    export,
-    to_integer_network,
-    whole_numbers,
-)
+from quant.exact import Exported, differing_values, whole_numbers
+from quant.export import export, to_integer_network
 from quant.loss import LossWeights, detection_loss
 from quant.quantised import QuantisedNetwork, build_quantised
 from quant.quantisers import threshold_of

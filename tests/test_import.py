@@ -323,7 +323,7 @@ def test_quantised_skynet_is_as_good_as_its_float_network(val: Dataset) -> None:
         val,
     )
     assert abs(in_float - 0.8188) < 1e-3
-    images = list(calibration_images("synthetic:16", design))
+    images = calibration_images("synthetic:16", design)
     assert score(boxes(design, import_skynet(SKYNET, design, images), val), val) > in_float - 0.01
 
 
@@ -338,7 +338,7 @@ def test_the_rtl_finds_the_functional_level_s_box(
     if name == "skrskr":
         network = import_skrskr(SKRSKR, design)
     else:
-        images = list(calibration_images("synthetic:16", design))
+        images = calibration_images("synthetic:16", design)
         network = import_skynet(SKYNET, design, images)
     data = one_photograph(tmp_path)
     image = input_image(data, 0, design)

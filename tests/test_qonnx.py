@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-for needed in ("torch", "brevitas", "onnx", "onnxoptimizer", "qonnx"):
-    pytest.importorskip(needed)
+pytest.importorskip("torch")
+pytest.importorskip("brevitas")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxoptimizer")
+pytest.importorskip("qonnx")
 import onnx
 from quantised_cases import (
     BUNDLES,
@@ -21,7 +24,8 @@ from quantised_cases import (
 
 from model.errors import TandemError
 from quant.calibration import calibrate
-from quant.export import Exported, export
+from quant.exact import Exported
+from quant.export import export
 from quant.qonnx_export import check_qonnx, export_qonnx
 
 pytestmark = [pytest.mark.quant, pytest.mark.filterwarnings("default")]

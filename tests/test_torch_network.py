@@ -46,8 +46,9 @@ def test_parts_of_a_network_run_one_after_the_other() -> None:
 def test_features_stay_between_0_and_6() -> None:
     design = small_design()
     network = build_network(design).eval()
+    images = 100 * torch.randn(1, 3, 24, 40)
     with torch.no_grad():
-        for layer, features in walk(design.network, network.run_layer, 100 * torch.randn(1, 3, 24, 40)):
+        for layer, features in walk(design.network, network.run_layer, images):
             if layer is not design.network.output:
                 assert 0 <= features.min() and features.max() <= 6
 
@@ -113,19 +114,18 @@ def test_the_loss_teaches_a_head_where_the_box_is(taught: bool) -> None:
     head = torch.zeros(2, 10, 6, 8, requires_grad=True)
     teacher = torch.randn(2, 10, 6, 8) if taught else None
     optimiser = torch.optim.Adam([head], lr=0.1)
-    first = last = 0.0
-    for step in range(80):
+    losses = []
+    for _ in range(80):
         loss = detection_loss(head, truth, SKYNET_ANCHORS, LossWeights(), teacher)["total"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        first, last = (float(loss), float(loss)) if step == 0 else (first, float(loss))
-    assert last < first
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
     if not taught:
         assert (box_iou(best_boxes(head, SKYNET_ANCHORS), truth)[0] > 0.9).all()
 
 
 def test_a_head_of_other_channels_cannot_learn_boxes() -> None:
-    table = small_design()
     with pytest.raises(TandemError, match="head"):
-        build_network(table, anchors=SKYNET_ANCHORS[:1])
+        build_network(small_design(), anchors=SKYNET_ANCHORS[:1])
