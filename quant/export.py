@@ -4,9 +4,9 @@ With s_w[c] the weight scale, s_x the input scale and s_y the output scale of a 
 multiplies the whole-number sum by M[c] = s_w[c] * s_x / s_y, as mult[c] / 2^shift. Rounding M would
 make hardware differ from the network, so the network is changed instead, before anything else:
 
-1. mult[c] / 2^shift nearest to M[c] is chosen, one shift a layer, the largest mult near 2^15, and
-   the weight scale becomes s_w[c] = (mult[c] / 2^shift) * s_y / s_x. It moves by at most 2^-16 of
-   itself where mult is largest. Weights and bias are rounded again, in the new steps.
+1. M[c] is rounded up to a mult[c] / 2^shift, one shift a layer, the largest mult near 2^15, and
+   the weight scale becomes s_w[c] = (mult[c] / 2^shift) * s_y / s_x: it grows by less than 1 / mult
+   of itself, so that no weight leaves its range. Weights and bias are rounded again, in new steps.
 2. Every map is measured in its own steps (s_y = 1), which changes no whole number: then
    s_w[c] = mult[c] / 2^shift itself, weights are whole multiples of it and features whole.
 
@@ -161,7 +161,7 @@ def _rounded(
             f"layer {layer.spec.name}: one step of its sums is {wanted.max():g} output steps, "
             f"beyond a multiplier of {largest}: the output's scale is too small for its weights"
         )
-    mult = np.clip(np.floor(np.ldexp(wanted, shift) + 0.5), 1, largest)
+    mult = np.maximum(np.ceil(np.ldexp(wanted, shift)), 1)
     weight, bias = _in_steps(layer, np.ldexp(mult, -shift) * layer.output_step, design)
     most = _longest(weight, design, first) + np.abs(bias)
     exact = bool((most * mult + np.ldexp(1.0, max(shift - 1, 0)) < 2.0**EXACT_BITS).all())
@@ -232,9 +232,9 @@ def _shrunk(layer: _Layer, design: Design, limit: int) -> _Layer:
 
 
 def _shift(wanted: float, largest: int) -> int:
-    """The largest shift at which ``wanted`` * 2^shift, rounded half up, is at most ``largest``."""
+    """The largest shift at which ``wanted`` * 2^shift, rounded up, is at most ``largest``."""
     shift = int(np.floor(np.log2(largest / wanted))) + 1
-    while np.floor(np.ldexp(wanted, shift) + 0.5) > largest:
+    while np.ceil(np.ldexp(wanted, shift)) > largest:
         shift -= 1
     return shift
 

@@ -95,9 +95,11 @@ class QuantisedNetwork(nn.Module):
     def aligned(self, layer: Layer, features: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's input as it takes it, and what one step of it is worth, (1,) or (C,)."""
         scale = self.input_scale(layer)
-        if layer.kind == "conv" and scale.numel() > 1:
-            return features * (scale[-1] / scale)[:, None, None], scale[-1:]
-        return features, scale
+        if layer.kind == "dw" or scale.numel() == 1:
+            return features, scale
+        if not self.training and (scale == scale[-1]).all():  # as in exact networks
+            return features, scale[-1:]
+        return features * (scale[-1] / scale)[:, None, None], scale[-1:]
 
     def _round(self, features: Tensor, parts: Parts) -> Tensor:
         """Back to whole numbers: floor(sum / 4 + 0.5) is the hardware's (sum + 2) >> 2."""
