@@ -27,8 +27,13 @@ class Exported:
 
 
 @torch.no_grad()
-def exact_network(quantised: QuantisedNetwork, integers: IntegerNetwork) -> QuantisedNetwork:
-    """The float64 Brevitas network whose whole numbers are those of ``integers``, in eval mode."""
+def exact_network(
+    quantised: QuantisedNetwork, integers: IntegerNetwork, whole_weights: bool = False
+) -> QuantisedNetwork:
+    """The float64 Brevitas network whose whole numbers are those of ``integers``, in eval mode.
+
+    With ``whole_weights`` the weights' scales are 1 and sums are multiplied by what these were.
+    """
     found = quantised.blank().double().eval().requires_grad_(False)
     weight_steps = (1 << (integers.weight_bits - 1)) - 1
     for index, spec in enumerate(found.network.compute_layers):
@@ -49,6 +54,10 @@ def exact_network(quantised: QuantisedNetwork, integers: IntegerNetwork) -> Quan
             bias *= step
             threshold_of(module.clip.act_quant).fill_((1 << integers.feature_bits) - 1)
         scale = step / input_scale  # a power of two: exact
+        if whole_weights:
+            module.gain = torch.from_numpy(scale)
+            bias = bias / scale
+            scale = np.ones_like(scale)
         module.conv.weight.copy_(torch.from_numpy(weight * scale[:, None, None, None]))
         threshold = threshold_of(module.conv.weight_quant)
         threshold.copy_(torch.from_numpy(scale * weight_steps).reshape(threshold.shape))

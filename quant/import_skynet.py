@@ -43,10 +43,9 @@ def import_skynet(path: str | Path, design: Design, images: Iterable[Integers]) 
     network = build_network(design, "relu6")
     network.load_arrays(arrays)
     raw = list(images)
-    batches = [
-        normalise(torch.from_numpy(np.stack(raw[first : first + BATCH])), design.feature_bits)
-        for first in range(0, len(raw), BATCH)
-    ]
+    stacks = [np.stack(raw[first : first + BATCH]) for first in range(0, len(raw), BATCH)]
+    # In double precision the order of sums, another with each number of threads, changes no scale.
+    batches = [normalise(torch.from_numpy(s), design.feature_bits).double() for s in stacks]
     try:
         quantised = calibrate(
             network.eval(),

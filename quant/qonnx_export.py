@@ -1,9 +1,10 @@
 """QONNX for FINN and hls4ml: the exact Brevitas network, exported by Brevitas, run by ``qonnx``.
 
 The graph takes normalised images (1, C, H, W) float32 and gives the head's real values. Weights,
-biases and features pass through ``Quant`` nodes; a map's scale is 1, so features are the whole
-numbers of the hardware. ONNX sums in float32, which holds 24 bits: where a layer's sums times its
-multiplier are longer, a sum that lies on the edge between two features may fall to the other side.
+biases and features pass through ``Quant`` nodes. Weights and features have a scale of 1: both are
+the whole numbers of the hardware, and a ``Mul`` behind each convolution holds mult / 2^shift. ONNX
+computes in float32, which holds 24 bits: sums up to there are exact, and only one whose product
+with the multiplier lies within 2^-24 of the edge between two features may fall to the other side.
 ``check_qonnx`` counts how many did.
 """
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from model.errors import TandemError
 from model.integer_network import Integers
 from model.network_file import write_atomically
-from quant.exact import Exported, whole_numbers
+from quant.exact import Exported, exact_network, whole_numbers
 from quant.network import input_step, input_zero
 from quant.quantised import IMAGE
 
@@ -46,10 +47,9 @@ def export_qonnx(exported: Exported, path: str | Path) -> None:
         from brevitas.export import export_qonnx as brevitas_export  # noqa: PLC0415
     except ImportError as error:
         raise TandemError(f"QONNX needs the [quant] extra ({error})") from error
-    network = exported.network.blank().eval()
-    with torch.no_grad():
-        for mine, exact in zip(network.parameters(), exported.network.parameters(), strict=True):
-            mine.copy_(exact)
+    network = exact_network(exported.network, exported.integers, whole_weights=True).float()
+    for module in network.layers.values():
+        module.gain = module.gain.float()
     net = network.network
     image = torch.zeros(1, net.channels, net.height, net.width)
     try:

@@ -195,6 +195,7 @@ class QuantisedLayer(nn.Module):
             weight_quant=threshold_weight_quantiser(weight_bits),
             bias_quant=None if feature_bits is None else bias_quantiser(),
         )
+        self.gain: Tensor | None = None  # (O,): of the sums, where weights are whole numbers
         self.clip: qnn.QuantReLU | None = None
         if feature_bits is None:
             self.offset = nn.Parameter(torch.zeros(layer.out_channels))
@@ -222,7 +223,8 @@ class QuantisedLayer(nn.Module):
                 self.training,
             )
             bias = conv.bias_quant(bias, steps, weight).value
-        return F.conv2d(features, weight.value, bias, padding=conv.padding, groups=conv.groups)
+        found = F.conv2d(features, weight.value, bias, padding=conv.padding, groups=conv.groups)
+        return found if self.gain is None else found * self.gain[:, None, None]
 
     @property
     def bias(self) -> nn.Parameter:
