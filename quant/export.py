@@ -215,7 +215,8 @@ def _longest(weight: Floats, design: Design, first: bool) -> Floats:
 
 def _longer_side(flat: Floats) -> Floats:
     """The sum of positive or of negative weights of each channel, whichever is longer."""
-    return np.maximum(flat.clip(min=0).sum(axis=1), -flat.clip(max=0).sum(axis=1))
+    found: Floats = np.maximum(flat.clip(min=0).sum(axis=1), -flat.clip(max=0).sum(axis=1))
+    return found
 
 
 def _shrunk(layer: _Layer, design: Design, limit: int) -> _Layer:

@@ -143,6 +143,7 @@ class QatSettings(FloatSettings):
     learning_rate: float = _real(1e-4, 0.0, 10.0, "full rate, after the warm-up")
     weight_decay: float = _real(0.0, 0.0, 10.0, "of convolution weights")
     learned_scales: bool = _flag(True, "train thresholds with the weights")
+    qonnx: bool = _flag(False, "write OUT/NAME.onnx too, for FINN and hls4ml, and run it once")
 
 
 @dataclass(frozen=True)

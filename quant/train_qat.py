@@ -19,7 +19,8 @@ from model.network_file import save_network
 from quant.batches import PLAIN, picture_batches, split
 from quant.calibration import CalibrationSettings, calibrate
 from quant.evaluate_command import input_image
-from quant.export import to_integer_network
+from quant.exact import Exported
+from quant.export import export
 from quant.network import DetectionNetwork, normalise
 from quant.pictures import Labelled
 from quant.quantised import QuantisedNetwork, build_quantised
@@ -69,11 +70,23 @@ def calibration_batches(
     return [normalise(images, design.feature_bits) for images, _ in made]
 
 
-def export_network(quantised: QuantisedNetwork, design: Design, path: Path) -> IntegerNetwork:
+def export_network(quantised: QuantisedNetwork, design: Design, path: Path) -> Exported:
     """Write the integer network. Weights of channels that could overflow get larger steps."""
-    network = to_integer_network(quantised, design, shrink=True)
-    save_network(network, design, path)
-    return network
+    exported = export(quantised, design, shrink=True)
+    save_network(exported.integers, design, path)
+    return exported
+
+
+def export_onnx(exported: Exported, design: Design, pictures: Labelled, path: Path) -> None:
+    """Write the network as QONNX, run the file on an image, and tell how far it is off."""
+    from quant.qonnx_export import check_qonnx, export_qonnx  # noqa: PLC0415  (slow to load)
+
+    export_qonnx(exported, path)
+    found = check_qonnx(exported, path, input_image(pictures.data, 0, design))
+    progress(
+        f"{path}: QONNX; run on one image, {found.differing:,} of {found.features:,} features "
+        f"differ, by {found.largest_step} at most: ONNX computes in float32"
+    )
 
 
 def integer_score(

@@ -141,6 +141,7 @@ class Run:
         # Loads Brevitas, which the float stage does without.
         from quant.train_qat import (  # noqa: PLC0415
             export_network,
+            export_onnx,
             integer_score,
             starting_network,
         )
@@ -158,9 +159,11 @@ class Run:
         self.train_stage("qat", trainee, log, digest)
         qat_iou, _ = self.score_best("qat", trainee)
         path = self.request.out / f"{self.design.name}.npz"
-        integers = export_network(quantised, self.design, path)
+        exported = export_network(quantised, self.design, path)
+        if self.settings.qat.qonnx:
+            export_onnx(exported, self.design, self.val, path.with_suffix(".onnx"))
         progress(f"{path}: the integer network; its score at the functional level follows")
-        integer_iou, boxes = integer_score(integers, self.design, self.val)
+        integer_iou, boxes = integer_score(exported.integers, self.design, self.val)
         return qat_iou, integer_iou, boxes, path
 
     def train_stage(self, name: str, trainee: Trainee, log: TrainLog, started_from: str) -> None:
