@@ -63,10 +63,12 @@ if rm {folder}/halt 2>/dev/null; then
 fi
 exec g++ "$@" -O0
 """
+# A test run in the background of a shell passes an ignored SIGINT on to its children.
 BUILDER = """\
-import sys
+import signal, sys
 from pathlib import Path
 from rtl_sim.build import build
+signal.signal(signal.SIGINT, signal.default_int_handler)
 build([Path(sys.argv[1])], "counter", build_root=Path(sys.argv[2]), optimise=False)
 """
 
