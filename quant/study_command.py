@@ -121,8 +121,8 @@ def task_settings(arguments: StudyArguments) -> list[TaskSettings]:
     own = {"data": arguments.data, "val": arguments.val}
     if arguments.small:
         return [
-            TaskSettings("digits", 256, 128, epochs=3, batch=32, learning_rate=4e-3),
-            TaskSettings(detection, 16, 16, epochs=3, batch=8, learning_rate=4e-3, **own),
+            TaskSettings("digits", 256, 128, epochs=2, batch=32, learning_rate=4e-3),
+            TaskSettings(detection, 12, 12, epochs=2, batch=12, learning_rate=4e-3, **own),
         ]
     return [
         TaskSettings("digits", 1348, 449, epochs=15, batch=64, learning_rate=2e-3),

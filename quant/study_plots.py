@@ -17,8 +17,8 @@ from quant.study_precision import SIDES, Answer, Point
 
 mpl.use("Agg")
 COLOURS = ("#1f5fa8", "#d1622b", "#3a8a4d", "#8f4fa8", "#7a7a7a")  # told apart in grey too
-BUBBLE = 900.0  # points^2 of float32 data
-SMALLEST = 18.0
+BUBBLE = 900.0  # points^2 of the largest data of a panel
+SMALLEST = 12.0
 KILO = 1000
 
 
@@ -30,8 +30,9 @@ def precision_figure(
     """One panel a data set: metric against compression, a bubble's area is the side's data size."""
     figure, axes = _panels(len(sweeps))
     for axis, (task, (points, found)) in zip(axes, sweeps.items(), strict=True):
+        largest = max(point.data_bytes for point in points)
         for side, colour, up in zip(SIDES, COLOURS, (1, -1), strict=False):
-            _sweep(axis, [point for point in points if point.side == side], colour, up)
+            _sweep(axis, [point for point in points if point.side == side], largest, colour, up)
         axis.set_xscale("log", base=2)
         axis.set_xticks([1, 4, 8, 16, 32], ["1x", "4x", "8x", "16x", "32x"])
         axis.set_xlim(0.75, 44)
@@ -43,15 +44,14 @@ def precision_figure(
     _write(figure, path)
 
 
-def _sweep(axis: Axes, points: Sequence[Point], colour: str, up: int) -> None:
+def _sweep(axis: Axes, points: Sequence[Point], largest: float, colour: str, up: int) -> None:
     """A side's curve, the standard deviation between seeds, its bubbles with bits and size."""
     x = [point.compression for point in points]
     y = [100 * point.metric.mean for point in points]
     error = [100 * point.metric.deviation for point in points]
-    whole = points[0].data_bytes
-    area = [max(SMALLEST, BUBBLE * point.data_bytes / whole) for point in points]
+    area = [max(SMALLEST, BUBBLE * point.data_bytes / largest) for point in points]
     axis.errorbar(x, y, yerr=error, color=colour, linewidth=1.2, capsize=2.5, zorder=2)
-    size = f"{whole / KILO:.0f} kB in float32"
+    size = f"{points[0].data_bytes / KILO:.0f} kB in float32"
     axis.scatter(x, y, s=area, color=colour, alpha=0.45, linewidth=0, zorder=3)
     axis.scatter([], [], s=60, color=colour, alpha=0.6, label=f"{points[0].side}, {size}")
     for point, height in zip(points[1:], y[1:], strict=True):

@@ -17,6 +17,8 @@ from quant.study_journal import Outcome, Run
 BITS = (None, 8, 4, 2, 1)
 SIDES = ("weights", "feature maps")
 FLOAT_BITS = 32
+# Student's t for 95 % of both tails, by the number of seeds; more seeds take the last.
+STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Answer:
     task: str
     seeds: int
     gap: Spread
-    decided: bool  # the mean is more than two standard errors from 0
+    decided: bool  # 0 lies outside the 95 % confidence interval of the mean
     gap_at: dict[str, Spread]  # by compression, such as "16x"
 
     @property
@@ -116,12 +118,13 @@ def answer(outcomes: Mapping[Run, Outcome], task: str) -> Answer:
         for seed in seeds
     ]
     area = spread([_mean_height(steps, gap) for gap in gaps])
-    error = area.deviation / math.sqrt(len(seeds))
+    student = STUDENT.get(len(seeds), STUDENT[max(STUDENT)])
+    error = student * area.deviation / math.sqrt(len(seeds))
     return Answer(
         task=task,
         seeds=len(seeds),
         gap=area,
-        decided=len(seeds) > 1 and abs(area.mean) > 2 * error,
+        decided=len(seeds) > 1 and abs(area.mean) > error,
         gap_at={
             f"{2**step:.0f}x": spread([gap[index] for gap in gaps])
             for index, step in enumerate(steps)
