@@ -10,6 +10,7 @@ from typing import Any
 from model.design import Design, load_design
 from model.errors import TandemError
 from model.events import write_events
+from model.fast_simulator import simulate_fast
 from model.plan import PassPlan, WeightRun
 from model.power import Power, estimate_power
 from model.resources import Resources, estimate_resources
@@ -75,11 +76,9 @@ def evaluate(design: Design, frames: int = 1, engine: str = "simpy") -> Evaluati
     """Compile and simulate a design. TandemError for one that cannot be compiled, or the engine."""
     if engine not in ENGINES:
         raise TandemError(f"--engine {engine}: must be one of {', '.join(ENGINES)}")
-    if engine == "fast":
-        raise TandemError("--engine fast is not built yet: use --engine simpy")
     check_frames(frames)
     schedule = compile_schedule(design, frames)
-    simulation = simulate(schedule)
+    simulation = simulate_fast(schedule) if engine == "fast" else simulate(schedule)
     resources = estimate_resources(design)
     frame_seconds = simulation.cycles_per_frame / (design.clock_khz * 1000)
     traffic = (simulation.ddr.bytes_read + simulation.ddr.bytes_written) / frames / frame_seconds

@@ -1,476 +1,545 @@
-# ruff: noqa: PLR0913  the kernel's state is one argument per array
 # numpy indexing yields Any where numba sees int64:
 # mypy: disable-error-code="no-any-return"
 """Compiled twin of ``model/sim_axi.py`` and ``model/ddr.py``: masters, multiplexers, controller.
 
-State lives in int64 arrays, so that numba compiles the loop over bursts (cached on disk).
-Everything happens at the same cycles as in the burst-by-burst processes; a test compares the two.
+The functions work on the state vector of ``model/memory_state.py``: ``start_transfer`` hands a
+transfer to a master, ``advance`` runs until a unit has to be told something. Everything happens at
+the same cycles as in the burst-by-burst processes; a test compares the two. ``m``, ``p`` and ``b``
+are the places of a master, of a port and of a bank in the state ``s``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from model.compiled import part
+from model.memory_state import (
+    B_PRECHARGE,
+    B_RAS,
+    B_ROW,
+    BANK_SIZE,
+    C_BANKS_AT,
+    C_BEATS_READ,
+    C_BEATS_WRITTEN,
+    C_BUS_FREE,
+    C_BUS_WRITING,
+    C_BUSY,
+    C_GRANT,
+    C_HITS,
+    C_LAST_READ,
+    C_LAST_WRITE,
+    C_MISSES,
+    C_NEXT_REFRESH,
+    C_NOTICES,
+    C_PORTS_END,
+    C_REFRESHED,
+    C_REFRESHES,
+    C_STREAK,
+    C_WRITING,
+    DONE,
+    ISSUED,
+    M_ADDRESS,
+    M_BASE,
+    M_BEATS,
+    M_BLOCK,
+    M_BLOCK_PITCH,
+    M_BLOCKS,
+    M_CALC,
+    M_COUNT,
+    M_FIRST,
+    M_FIRST_BEAT,
+    M_HAS_NEXT,
+    M_HEAD,
+    M_IDLE,
+    M_IN_FLIGHT,
+    M_LAST_BEATS,
+    M_LEFT,
+    M_LIMIT,
+    M_NOTIFY,
+    M_PENDING,
+    M_PORT,
+    M_REQ_ADDRESS,
+    M_REQ_BEATS,
+    M_REQ_VALID,
+    M_RING,
+    M_ROW,
+    M_ROW_PITCH,
+    M_ROWS,
+    M_SKEW,
+    M_W_END,
+    MASTER_SIZE,
+    MASTERS_AT,
+    NEVER,
+    NOTICES_AT,
+    P_LAST_AR,
+    P_LAST_AW,
+    P_LAST_B,
+    P_LAST_BEAT,
+    P_LAST_SLOT,
+    P_MUX_CYCLE,
+    P_MUX_FREE,
+    P_NUMBER,
+    P_OFFER,
+    P_OFFER_ADDRESS,
+    P_OFFER_BEATS,
+    P_OFFER_MASTER,
+    P_READ_HEAD,
+    P_RF_COUNT,
+    P_RF_HEAD,
+    P_RQ_COUNT,
+    P_RQ_HEAD,
+    P_WF_COUNT,
+    P_WF_HEAD,
+    P_WOFFER,
+    P_WOFFER_ADDRESS,
+    P_WOFFER_BEATS,
+    P_WOFFER_LAST,
+    P_WQ_COUNT,
+    P_WQ_HEAD,
+    P_WRITE_HEAD,
+    PORT_SIZE,
+    PORTS_AT,
+    R_READ_ADDRESS,
+    R_READ_BEATS,
+    R_READ_FREE,
+    R_READ_MASTER,
+    R_READ_VISIBLE,
+    R_WRITE_ADDRESS,
+    R_WRITE_BEATS,
+    R_WRITE_FREE,
+    R_WRITE_LAST,
+    R_WRITE_VISIBLE,
+    RESPONDED,
+    RING_MASK,
+    SENT,
+    STORE,
+    T_BANK_BITS,
+    T_BANKS,
+    T_BURST,
+    T_CK_SHIFT,
+    T_COMMAND,
+    T_DDR,
+    T_DIRECTION,
+    T_FABRIC,
+    T_LOOKAHEAD,
+    T_PAGE_SHIFT,
+    T_RAS,
+    T_RCD,
+    T_READ_DELAY,
+    T_READ_LAT,
+    T_REFI,
+    T_RFC,
+    T_RP,
+    T_TURN_RW,
+    T_TURN_WR,
+    T_WR,
+    T_WRITE_DELAY,
+    T_WRITE_GAP,
+    T_WRITE_LAT,
+    State,
+)  # fmt: skip
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-State = NDArray[np.int64]
-
-NEVER = 1 << 62
-RING = 64  # places of every ring: at least the largest acceptance and outstanding limit
-MASTERS = 4  # 0 program, 1 weight, 2 load, 3 store
-STORE = 3
-
-# Notices to the units: kind, master, two cycles.
-ISSUED, DONE, SENT, RESPONDED = range(4)
-
-# Timing vector (DdrTiming, fabric clock first).
-(
-    T_FABRIC, T_DDR, T_BYTES_CK, T_BURST, T_BANKS, T_PAGE_SHIFT, T_BANK_BITS, T_RCD, T_RP, T_RAS,
-    T_WR, T_REFI, T_RFC, T_WRITE_GAP, T_TURN_RW, T_TURN_WR, T_LOOKAHEAD, T_READ_DELAY,
-    T_WRITE_DELAY, T_COMMAND, T_READ_LAT, T_WRITE_LAT, T_DIRECTION,
-) = range(23)  # fmt: skip
-
-# Controller.
-(
-    C_BUS_FREE, C_NEXT_REFRESH, C_REFRESHED, C_BUS_WRITING, C_BUSY, C_HITS, C_MISSES, C_REFRESHES,
-    C_WRITING, C_STREAK, C_GRANT, C_BEATS_READ, C_BEATS_WRITTEN, C_LAST_READ, C_LAST_WRITE,
-    C_NOTICES, C_SIZE,
-) = range(17)  # fmt: skip
-
-# Banks: open row, end of tRAS, earliest precharge.
-B_ROW, B_RAS, B_PRECHARGE, B_SIZE = range(4)
-
-# Masters: wiring, credit, the transfer's segments, the next burst, the request to the multiplexer.
-(
-    M_PORT, M_LIMIT, M_IN_FLIGHT, M_HEAD, M_COUNT, M_CALC, M_IDLE, M_BASE, M_ROW_PITCH, M_ROWS,
-    M_BLOCK_PITCH, M_BLOCKS, M_BEATS, M_LAST_BEATS, M_SKEW, M_ROW, M_BLOCK, M_ADDRESS, M_LEFT,
-    M_FIRST, M_HAS_NEXT, M_PENDING, M_FIRST_BEAT, M_NOTIFY, M_REQ_VALID, M_REQ_ADDRESS,
-    M_REQ_BEATS, M_W_END, M_SIZE,
-) = range(29)  # fmt: skip
-
-# Ports: multiplexer, offers to the slave, acceptance, queues (rings: head and count).
-(
-    P_MUX_FREE, P_LAST_SLOT, P_OFFER, P_OFFER_ADDRESS, P_OFFER_BEATS, P_OFFER_MASTER, P_LAST_AR,
-    P_LAST_BEAT, P_RF_HEAD, P_RF_COUNT, P_RQ_HEAD, P_RQ_COUNT, P_WOFFER, P_WOFFER_ADDRESS,
-    P_WOFFER_BEATS, P_WOFFER_LAST, P_LAST_AW, P_LAST_B, P_WF_HEAD, P_WF_COUNT, P_WQ_HEAD,
-    P_WQ_COUNT, P_SIZE,
-) = range(23)  # fmt: skip
-
-# Ring memories of a port.
-(
-    R_READ_FREE, R_READ_VISIBLE, R_READ_ADDRESS, R_READ_BEATS, R_READ_MASTER, R_WRITE_FREE,
-    R_WRITE_VISIBLE, R_WRITE_ADDRESS, R_WRITE_BEATS, R_WRITE_LAST, R_SIZE,
-) = range(11)  # fmt: skip
+@part
+def _notice(s: State, kind: int, master: int, first: int, second: int) -> None:
+    at = NOTICES_AT + 4 * s[C_NOTICES]
+    s[at] = kind
+    s[at + 1] = master
+    s[at + 2] = first
+    s[at + 3] = second
+    s[C_NOTICES] += 1
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _jit(function: _Function) -> _Function:
-    return cast(_Function, njit(cache=True)(function))
-
-
-@_jit
-def _notice(ctl: State, notices: State, kind: int, master: int, first: int, second: int) -> None:
-    index = ctl[C_NOTICES]
-    notices[index, 0] = kind
-    notices[index, 1] = master
-    notices[index, 2] = first
-    notices[index, 3] = second
-    ctl[C_NOTICES] = index + 1
-
-
-@_jit
-def _open_segment(m: State) -> None:
+@part
+def _open_segment(s: State, m: int) -> None:
     """Address and beats of segment (row, block) of the transfer."""
-    address = m[M_BASE] + m[M_ROW] * m[M_ROW_PITCH] + m[M_BLOCK] * m[M_BLOCK_PITCH]
-    beats = m[M_BEATS]
-    if m[M_BLOCK] == m[M_BLOCKS] - 1:
-        address -= m[M_SKEW]
-        beats = m[M_LAST_BEATS]
-    m[M_ADDRESS] = address
-    m[M_LEFT] = beats
-    m[M_FIRST] = 1
+    address = s[m + M_BASE] + s[m + M_ROW] * s[m + M_ROW_PITCH]
+    address += s[m + M_BLOCK] * s[m + M_BLOCK_PITCH]
+    beats = s[m + M_BEATS]
+    if s[m + M_BLOCK] == s[m + M_BLOCKS] - 1:
+        address -= s[m + M_SKEW]
+        beats = s[m + M_LAST_BEATS]
+    s[m + M_ADDRESS] = address
+    s[m + M_LEFT] = beats
+    s[m + M_FIRST] = 1
 
 
-@_jit
-def _take_burst(m: State) -> tuple[int, int]:
+@part
+def _take_burst(s: State, m: int) -> tuple[int, int]:
     """Next burst of the transfer; afterwards M_HAS_NEXT, M_FIRST speak of the one after it."""
-    address = m[M_ADDRESS]
-    beats = min(16, m[M_LEFT], (4096 - address % 4096) // 8)
-    m[M_ADDRESS] = address + 8 * beats
-    m[M_LEFT] -= beats
-    m[M_FIRST] = 0
-    if m[M_LEFT] == 0:
-        m[M_BLOCK] += 1
-        if m[M_BLOCK] == m[M_BLOCKS]:
-            m[M_BLOCK] = 0
-            m[M_ROW] += 1
-        if m[M_ROW] == m[M_ROWS]:
-            m[M_HAS_NEXT] = 0
+    address = s[m + M_ADDRESS]
+    left = s[m + M_LEFT]
+    beats = min(16, left, (4096 - (address & 4095)) >> 3)
+    left -= beats
+    s[m + M_ADDRESS] = address + 8 * beats
+    s[m + M_LEFT] = left
+    s[m + M_FIRST] = 0
+    if left == 0:
+        s[m + M_BLOCK] += 1
+        if s[m + M_BLOCK] == s[m + M_BLOCKS]:
+            s[m + M_BLOCK] = 0
+            s[m + M_ROW] += 1
+        if s[m + M_ROW] == s[m + M_ROWS]:
+            s[m + M_HAS_NEXT] = 0
         else:
-            _open_segment(m)
+            _open_segment(s, m)
     return address, beats
 
 
-@_jit
-def _enter_calc(
-    ctl: State, tim: State, masters: State, lasts: State, ports: State, rings: State,
-    notices: State, index: int, cycle: int,
-) -> None:  # fmt: skip
-    """CALC of a master from ``cycle`` on; it leaves when fewer than the limit are outstanding."""
-    m = masters[index]
+@part
+def _credit(s: State, m: int, cycle: int) -> int:
+    """When CALC, entered at ``cycle``, has a place for one more burst; -1: not known yet."""
+    if s[m + M_IN_FLIGHT] < s[m + M_LIMIT]:
+        s[m + M_IN_FLIGHT] += 1
+        return cycle
+    if s[m + M_COUNT] == 0:
+        s[m + M_CALC] = cycle
+        return -1
+    head = s[m + M_HEAD]
+    s[m + M_HEAD] = (head + 1) & RING_MASK
+    s[m + M_COUNT] -= 1
+    return max(cycle, s[m + M_RING + head] + 1)
+
+
+@part
+def _give_back(s: State, m: int, cycle: int) -> None:
+    """A burst's last beat, or its response, comes at ``cycle``."""
+    s[m + M_RING + ((s[m + M_HEAD] + s[m + M_COUNT]) & RING_MASK)] = cycle
+    s[m + M_COUNT] += 1
+
+
+@part
+def _calc_read(s: State, m: int, cycle: int) -> None:
+    """CALC of a reading master from ``cycle`` on; its request follows."""
+    cycle = _credit(s, m, cycle)
+    if cycle < 0:
+        return
+    address, beats = _take_burst(s, m)
+    s[m + M_PENDING] += 1
+    s[m + M_REQ_VALID] = cycle + 1
+    s[m + M_REQ_ADDRESS] = address
+    s[m + M_REQ_BEATS] = beats
+    _plan_mux(s, s[m + M_PORT])
+
+
+@part
+def _calc_write(s: State, m: int, cycle: int) -> None:
+    """CALC of the writing master from ``cycle`` on, and all bursts for which there is room."""
+    p = s[m + M_PORT]
     while True:
-        if m[M_IN_FLIGHT] >= m[M_LIMIT]:
-            if m[M_COUNT] == 0:
-                m[M_CALC] = cycle
-                return
-            cycle = max(cycle, lasts[index, m[M_HEAD]] + 1)
-            m[M_HEAD] = (m[M_HEAD] + 1) % RING
-            m[M_COUNT] -= 1
-            m[M_IN_FLIGHT] -= 1
-        address, beats = _take_burst(m)
-        m[M_IN_FLIGHT] += 1
-        m[M_PENDING] += 1
-        if index != STORE:
-            m[M_REQ_VALID] = cycle + 1
-            m[M_REQ_ADDRESS] = address
-            m[M_REQ_BEATS] = beats
+        cycle = _credit(s, m, cycle)
+        if cycle < 0:
             return
-        port = m[M_PORT]
-        p = ports[port]
-        p[P_WOFFER] = cycle + 1
-        p[P_WOFFER_ADDRESS] = address
-        p[P_WOFFER_BEATS] = beats
-        p[P_WOFFER_LAST] = m[M_NOTIFY] if m[M_HAS_NEXT] == 0 else 0
-        if p[P_WF_COUNT] == 0:
+        address, beats = _take_burst(s, m)
+        s[p + P_WOFFER] = cycle + 1
+        s[p + P_WOFFER_ADDRESS] = address
+        s[p + P_WOFFER_BEATS] = beats
+        s[p + P_WOFFER_LAST] = s[m + M_NOTIFY] if s[m + M_HAS_NEXT] == 0 else 0
+        if s[p + P_WF_COUNT] == 0:
             return
-        accepted = _accept_write(tim, m, p, rings[port])
-        if m[M_HAS_NEXT] == 0:
-            m[M_IDLE] = accepted + 1
-            _notice(ctl, notices, SENT, STORE, m[M_FIRST_BEAT], m[M_W_END])
+        cycle = _accept_write(s, m, p)
+        if cycle < 0:
             return
-        cycle = accepted + (2 if m[M_FIRST] == 1 else 1)
 
 
-@_jit
-def _accept_write(tim: State, m: State, p: State, ring: State) -> int:
-    """The slave takes the address; the W beats follow in order without gaps. Returns the cycle."""
-    free = ring[R_WRITE_FREE, p[P_WF_HEAD]]
-    p[P_WF_HEAD] = (p[P_WF_HEAD] + 1) % RING
-    p[P_WF_COUNT] -= 1
-    cycle = max(p[P_WOFFER], free, p[P_LAST_AW] + 1)
-    p[P_LAST_AW] = cycle
-    beats = p[P_WOFFER_BEATS]
-    first = max(cycle + 2, m[M_W_END] + 1)
-    m[M_W_END] = first + beats - 1
-    if m[M_FIRST_BEAT] < 0:
-        m[M_FIRST_BEAT] = first
-    place = (p[P_WQ_HEAD] + p[P_WQ_COUNT]) % RING
-    ring[R_WRITE_VISIBLE, place] = m[M_W_END] + tim[T_COMMAND]
-    ring[R_WRITE_ADDRESS, place] = p[P_WOFFER_ADDRESS]
-    ring[R_WRITE_BEATS, place] = beats
-    ring[R_WRITE_LAST, place] = p[P_WOFFER_LAST]
-    p[P_WQ_COUNT] += 1
-    p[P_WOFFER] = -1
-    return cycle
+@part
+def _accept_write(s: State, m: int, p: int) -> int:
+    """The slave takes the address; the W beats follow in order without gaps.
+
+    Returns the cycle of the next CALC, -1 after the last burst.
+    """
+    head = s[p + P_WF_HEAD]
+    cycle = max(s[p + P_WOFFER], s[p + R_WRITE_FREE + head], s[p + P_LAST_AW] + 1)
+    s[p + P_WF_HEAD] = (head + 1) & RING_MASK
+    s[p + P_WF_COUNT] -= 1
+    s[p + P_LAST_AW] = cycle
+    s[p + P_WOFFER] = -1
+    beats = s[p + P_WOFFER_BEATS]
+    first = max(cycle + 2, s[m + M_W_END] + 1)
+    end = first + beats - 1
+    s[m + M_W_END] = end
+    if s[m + M_FIRST_BEAT] < 0:
+        s[m + M_FIRST_BEAT] = first
+    place = p + ((s[p + P_WQ_HEAD] + s[p + P_WQ_COUNT]) & RING_MASK)
+    s[place + R_WRITE_VISIBLE] = end + s[T_COMMAND]
+    s[place + R_WRITE_ADDRESS] = s[p + P_WOFFER_ADDRESS]
+    s[place + R_WRITE_BEATS] = beats
+    s[place + R_WRITE_LAST] = s[p + P_WOFFER_LAST]
+    if s[p + P_WQ_COUNT] == 0:
+        s[p + P_WRITE_HEAD] = end + s[T_COMMAND]
+    s[p + P_WQ_COUNT] += 1
+    if s[m + M_HAS_NEXT] == 0:
+        s[m + M_IDLE] = cycle + 1
+        _notice(s, SENT, STORE, s[m + M_FIRST_BEAT], end)
+        return -1
+    return cycle + 1 + s[m + M_FIRST]
 
 
-@_jit
-def _accept_read(tim: State, p: State, ring: State) -> None:
+@part
+def _accept_read(s: State, p: int) -> None:
     """The slave takes the address that the multiplexer's register offers."""
-    free = ring[R_READ_FREE, p[P_RF_HEAD]]
-    p[P_RF_HEAD] = (p[P_RF_HEAD] + 1) % RING
-    p[P_RF_COUNT] -= 1
-    cycle = max(p[P_OFFER], free, p[P_LAST_AR] + 1)
-    p[P_LAST_AR] = cycle
-    place = (p[P_RQ_HEAD] + p[P_RQ_COUNT]) % RING
-    ring[R_READ_VISIBLE, place] = cycle + tim[T_COMMAND]
-    ring[R_READ_ADDRESS, place] = p[P_OFFER_ADDRESS]
-    ring[R_READ_BEATS, place] = p[P_OFFER_BEATS]
-    ring[R_READ_MASTER, place] = p[P_OFFER_MASTER]
-    p[P_RQ_COUNT] += 1
-    p[P_OFFER] = -1
-    p[P_MUX_FREE] = cycle
+    head = s[p + P_RF_HEAD]
+    cycle = max(s[p + P_OFFER], s[p + R_READ_FREE + head], s[p + P_LAST_AR] + 1)
+    s[p + P_RF_HEAD] = (head + 1) & RING_MASK
+    s[p + P_RF_COUNT] -= 1
+    s[p + P_LAST_AR] = cycle
+    s[p + P_OFFER] = -1
+    s[p + P_MUX_FREE] = cycle
+    place = p + ((s[p + P_RQ_HEAD] + s[p + P_RQ_COUNT]) & RING_MASK)
+    s[place + R_READ_VISIBLE] = cycle + s[T_COMMAND]
+    s[place + R_READ_ADDRESS] = s[p + P_OFFER_ADDRESS]
+    s[place + R_READ_BEATS] = s[p + P_OFFER_BEATS]
+    s[place + R_READ_MASTER] = s[p + P_OFFER_MASTER]
+    if s[p + P_RQ_COUNT] == 0:
+        s[p + P_READ_HEAD] = cycle + s[T_COMMAND]
+    s[p + P_RQ_COUNT] += 1
+    _plan_mux(s, p)
 
 
-@_jit
-def _mux_cycle(masters: State, ports: State, port: int) -> int:
+@part
+def _plan_mux(s: State, p: int) -> None:
     """When the multiplexer of a port takes the next request."""
-    if ports[port, P_MUX_FREE] == NEVER:
-        return NEVER
     earliest = NEVER
-    for index in range(STORE):
-        if masters[index, M_PORT] == port and 0 <= masters[index, M_REQ_VALID] < earliest:
-            earliest = masters[index, M_REQ_VALID]
-    if earliest == NEVER:
-        return NEVER
-    return max(earliest, ports[port, P_MUX_FREE])
+    if s[p + P_MUX_FREE] != NEVER:
+        for m in range(MASTERS_AT, MASTERS_AT + STORE * MASTER_SIZE, MASTER_SIZE):
+            valid = s[m + M_REQ_VALID]
+            if s[m + M_PORT] == p and 0 <= valid < earliest:
+                earliest = valid
+        if earliest != NEVER:
+            earliest = max(earliest, s[p + P_MUX_FREE])
+    s[p + P_MUX_CYCLE] = earliest
 
 
-@_jit
-def _mux_grant(
-    ctl: State, tim: State, masters: State, lasts: State, ports: State, rings: State,
-    notices: State, port: int, cycle: int,
-) -> None:  # fmt: skip
+@part
+def _mux_grant(s: State, p: int, cycle: int) -> None:
     """Round robin among the masters that request at this cycle."""
-    p = ports[port]
-    chosen = -1
-    for step in range(1, STORE + 1):
-        index = (p[P_LAST_SLOT] + step) % STORE
-        if masters[index, M_PORT] == port and 0 <= masters[index, M_REQ_VALID] <= cycle:
-            chosen = index
+    slot = s[p + P_LAST_SLOT]
+    while True:
+        slot = slot + 1 if slot + 1 < STORE else 0
+        m = MASTERS_AT + slot * MASTER_SIZE
+        if s[m + M_PORT] == p and 0 <= s[m + M_REQ_VALID] <= cycle:
             break
-    m = masters[chosen]
-    p[P_LAST_SLOT] = chosen
-    p[P_MUX_FREE] = NEVER
-    p[P_OFFER] = cycle + 1
-    p[P_OFFER_ADDRESS] = m[M_REQ_ADDRESS]
-    p[P_OFFER_BEATS] = m[M_REQ_BEATS]
-    p[P_OFFER_MASTER] = chosen
-    m[M_REQ_VALID] = -1
-    if p[P_RF_COUNT] > 0:
-        _accept_read(tim, p, rings[port])
-    if m[M_HAS_NEXT] == 1:
-        calc = cycle + (2 if m[M_FIRST] == 1 else 1)
-        _enter_calc(ctl, tim, masters, lasts, ports, rings, notices, chosen, calc)
+    s[p + P_LAST_SLOT] = slot
+    s[p + P_MUX_FREE] = NEVER
+    s[p + P_MUX_CYCLE] = NEVER
+    s[p + P_OFFER] = cycle + 1
+    s[p + P_OFFER_ADDRESS] = s[m + M_REQ_ADDRESS]
+    s[p + P_OFFER_BEATS] = s[m + M_REQ_BEATS]
+    s[p + P_OFFER_MASTER] = slot
+    s[m + M_REQ_VALID] = -1
+    if s[p + P_RF_COUNT] > 0:
+        _accept_read(s, p)
+    if s[m + M_HAS_NEXT] == 1:
+        _calc_read(s, m, cycle + 1 + s[m + M_FIRST])
     else:
-        m[M_IDLE] = cycle + 1
-        _notice(ctl, notices, ISSUED, chosen, cycle + 1, 0)
+        s[m + M_IDLE] = cycle + 1
+        if s[m + M_NOTIFY]:
+            _notice(s, ISSUED, slot, cycle + 1, 0)
 
 
-@_jit
-def _serve(
-    ctl: State, tim: State, banks: State, now_ck: int, write: int, address: int, beats: int
-) -> tuple[int, int]:
+@part
+def _refresh(s: State, earliest: int) -> None:
+    """Refreshes that are due before ``earliest``: all banks are closed."""
+    due = (earliest - s[C_NEXT_REFRESH]) // s[T_REFI] + 1
+    s[C_NEXT_REFRESH] += due * s[T_REFI]
+    s[C_REFRESHES] += due
+    begin = max(s[C_NEXT_REFRESH] - s[T_REFI], s[C_BUS_FREE])
+    s[C_REFRESHED] = begin + s[T_RP] + s[T_RFC]
+    for bank in range(s[T_BANKS]):
+        s[s[C_BANKS_AT] + bank * BANK_SIZE + B_ROW] = -1
+
+
+@part
+def _serve(s: State, now_ck: int, write: int, address: int, beats: int) -> tuple[int, int]:
     """Place one burst on the data bus: the steps of ``DdrService.serve``."""
-    earliest = ctl[C_BUS_FREE]
-    if write != ctl[C_BUS_WRITING]:
-        earliest += tim[T_TURN_RW] if write else tim[T_TURN_WR]
-        ctl[C_BUS_WRITING] = write
+    earliest = s[C_BUS_FREE]
+    if write != s[C_BUS_WRITING]:
+        earliest += s[T_TURN_RW] if write else s[T_TURN_WR]
+        s[C_BUS_WRITING] = write
     earliest = max(earliest, now_ck)
-    if earliest >= ctl[C_NEXT_REFRESH]:
-        due = (earliest - ctl[C_NEXT_REFRESH]) // tim[T_REFI] + 1
-        ctl[C_NEXT_REFRESH] += due * tim[T_REFI]
-        ctl[C_REFRESHES] += due
-        begin = max(ctl[C_NEXT_REFRESH] - tim[T_REFI], ctl[C_BUS_FREE])
-        ctl[C_REFRESHED] = begin + tim[T_RP] + tim[T_RFC]
-        for bank in range(tim[T_BANKS]):
-            banks[bank, B_ROW] = -1
-    page = address >> tim[T_PAGE_SHIFT]
-    row = page >> tim[T_BANK_BITS]
-    b = banks[page - (row << tim[T_BANK_BITS])]
+    if earliest >= s[C_NEXT_REFRESH]:
+        _refresh(s, earliest)
+    page = address >> s[T_PAGE_SHIFT]
+    row = page >> s[T_BANK_BITS]
+    b = s[C_BANKS_AT] + BANK_SIZE * (page - (row << s[T_BANK_BITS]))
     start = earliest
-    if b[B_ROW] == row:
-        ctl[C_HITS] += 1
+    open_row = s[b + B_ROW]
+    if open_row == row:
+        s[C_HITS] += 1
     else:
-        ctl[C_MISSES] += 1
-        if b[B_ROW] == -1:
-            activate = max(now_ck, ctl[C_REFRESHED])
+        s[C_MISSES] += 1
+        if open_row == -1:
+            activate = max(now_ck, s[C_REFRESHED])
         else:
-            activate = max(now_ck, b[B_PRECHARGE]) + tim[T_RP]
-        b[B_ROW] = row
-        b[B_RAS] = activate + tim[T_RAS]
-        start = max(start, activate + tim[T_RCD])
-    burst = tim[T_BURST]
-    touched = address % burst + beats * 8
-    data_ck = (touched + burst - 1) // burst * (burst // tim[T_BYTES_CK])
+            activate = max(now_ck, s[b + B_PRECHARGE]) + s[T_RP]
+        s[b + B_ROW] = row
+        s[b + B_RAS] = activate + s[T_RAS]
+        start = max(start, activate + s[T_RCD])
+    burst = s[T_BURST]
+    touched = (address & (burst - 1)) + beats * 8
+    data_ck = ((touched + burst - 1) & -burst) >> s[T_CK_SHIFT]
     end = start + data_ck
-    ctl[C_BUSY] += data_ck
+    s[C_BUSY] += data_ck
     if write:
-        ctl[C_BUS_FREE] = end + tim[T_WRITE_GAP]
-        b[B_PRECHARGE] = max(end + tim[T_WR], b[B_RAS])
+        s[C_BUS_FREE] = end + s[T_WRITE_GAP]
+        s[b + B_PRECHARGE] = max(end + s[T_WR], s[b + B_RAS])
     else:
-        ctl[C_BUS_FREE] = end
-        b[B_PRECHARGE] = max(end, b[B_RAS])
+        s[C_BUS_FREE] = end
+        s[b + B_PRECHARGE] = max(end, s[b + B_RAS])
     return start, end
 
 
-@_jit
-def _head(ports: State, rings: State, port: int, write: int) -> int:
-    """When the oldest queued burst of a port becomes visible to the controller."""
-    if write:
-        if ports[port, P_WQ_COUNT] == 0:
-            return NEVER
-        return rings[port, R_WRITE_VISIBLE, ports[port, P_WQ_HEAD]]
-    if ports[port, P_RQ_COUNT] == 0:
-        return NEVER
-    return rings[port, R_READ_VISIBLE, ports[port, P_RQ_HEAD]]
+@part
+def _ceil_cycle(s: State, ck: int) -> int:
+    return -((-ck * s[T_FABRIC]) // s[T_DDR])
 
 
-@_jit
-def _ceil_cycle(tim: State, ck: int) -> int:
-    return -((-ck * tim[T_FABRIC]) // tim[T_DDR])
-
-
-@_jit
-def _decide(
-    ctl: State, tim: State, banks: State, masters: State, lasts: State, ports: State,
-    rings: State, notices: State, now: int,
-) -> None:  # fmt: skip
-    """Grant one burst: the steps of ``DdrController._decide``."""
-    count = ports.shape[0]
+@part
+def _choose_direction(s: State, now: int) -> int:
+    """The direction stays while it has a candidate, unless the other one waited long enough."""
     reads = writes = False
-    for port in range(count):
-        reads = reads or _head(ports, rings, port, 0) <= now
-        writes = writes or _head(ports, rings, port, 1) <= now
+    for p in range(PORTS_AT, s[C_PORTS_END], PORT_SIZE):
+        reads = reads or s[p + P_READ_HEAD] <= now
+        writes = writes or s[p + P_WRITE_HEAD] <= now
     if reads and writes:
-        if ctl[C_STREAK] >= tim[T_DIRECTION]:
-            ctl[C_WRITING] = 1 - ctl[C_WRITING]
-            ctl[C_STREAK] = 0
-        ctl[C_STREAK] += 1
+        if s[C_STREAK] >= s[T_DIRECTION]:
+            s[C_WRITING] = 1 - s[C_WRITING]
+            s[C_STREAK] = 0
+        s[C_STREAK] += 1
     else:
-        ctl[C_WRITING] = 1 if writes else 0
-        ctl[C_STREAK] = 0
-    write = ctl[C_WRITING]
-    last = C_LAST_WRITE if write else C_LAST_READ
-    port = ctl[last]
+        s[C_WRITING] = 1 if writes else 0
+        s[C_STREAK] = 0
+    return s[C_WRITING]
+
+
+@part
+def _choose_port(s: State, last: int, head: int, now: int) -> int:
+    """Round robin over the ports of one direction."""
+    p = PORTS_AT + s[last] * PORT_SIZE
     while True:
-        port = port + 1 if port + 1 < count else 0
-        if _head(ports, rings, port, write) <= now:
-            break
-    ctl[last] = port
-    p = ports[port]
-    ring = rings[port]
-    if write:
-        place = p[P_WQ_HEAD]
-        p[P_WQ_HEAD] = (place + 1) % RING
-        p[P_WQ_COUNT] -= 1
-        address = ring[R_WRITE_ADDRESS, place]
-        beats = ring[R_WRITE_BEATS, place]
-        ctl[C_BEATS_WRITTEN] += beats
-    else:
-        place = p[P_RQ_HEAD]
-        p[P_RQ_HEAD] = (place + 1) % RING
-        p[P_RQ_COUNT] -= 1
-        address = ring[R_READ_ADDRESS, place]
-        beats = ring[R_READ_BEATS, place]
-        ctl[C_BEATS_READ] += beats
-    now_ck = now * tim[T_DDR] // tim[T_FABRIC] + 1
-    start, end = _serve(ctl, tim, banks, now_ck, write, address, beats)
-    ctl[C_GRANT] = max(now + 1, _ceil_cycle(tim, ctl[C_BUS_FREE] - tim[T_LOOKAHEAD]))
-    if write:
-        _respond(ctl, tim, masters, lasts, ports, rings, notices, port, end,
-                 ring[R_WRITE_LAST, place])  # fmt: skip
-    else:
-        _return_data(ctl, tim, masters, lasts, ports, rings, notices, port, start, end, beats,
-                     ring[R_READ_MASTER, place])  # fmt: skip
+        p += PORT_SIZE
+        if p == s[C_PORTS_END]:
+            p = PORTS_AT
+        if s[p + head] <= now:
+            s[last] = s[p + P_NUMBER]
+            return p
 
 
-@_jit
-def _return_data(
-    ctl: State, tim: State, masters: State, lasts: State, ports: State, rings: State,
-    notices: State, port: int, start: int, end: int, beats: int, index: int,
-) -> None:  # fmt: skip
-    p = ports[port]
-    ring = rings[port]
+@part
+def _decide(s: State, now: int) -> None:
+    """Grant one burst: the steps of ``DdrController._decide``."""
+    now_ck = now * s[T_DDR] // s[T_FABRIC] + 1
+    if _choose_direction(s, now):
+        p = _choose_port(s, C_LAST_WRITE, P_WRITE_HEAD, now)
+        place = p + s[p + P_WQ_HEAD]
+        s[p + P_WQ_HEAD] = (s[p + P_WQ_HEAD] + 1) & RING_MASK
+        s[p + P_WQ_COUNT] -= 1
+        following = p + s[p + P_WQ_HEAD] + R_WRITE_VISIBLE
+        s[p + P_WRITE_HEAD] = s[following] if s[p + P_WQ_COUNT] > 0 else NEVER
+        beats = s[place + R_WRITE_BEATS]
+        s[C_BEATS_WRITTEN] += beats
+        _, end = _serve(s, now_ck, 1, s[place + R_WRITE_ADDRESS], beats)
+        s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
+        _respond(s, p, end, s[place + R_WRITE_LAST])
+    else:
+        p = _choose_port(s, C_LAST_READ, P_READ_HEAD, now)
+        place = p + s[p + P_RQ_HEAD]
+        s[p + P_RQ_HEAD] = (s[p + P_RQ_HEAD] + 1) & RING_MASK
+        s[p + P_RQ_COUNT] -= 1
+        following = p + s[p + P_RQ_HEAD] + R_READ_VISIBLE
+        s[p + P_READ_HEAD] = s[following] if s[p + P_RQ_COUNT] > 0 else NEVER
+        beats = s[place + R_READ_BEATS]
+        s[C_BEATS_READ] += beats
+        start, end = _serve(s, now_ck, 0, s[place + R_READ_ADDRESS], beats)
+        s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
+        _return_data(s, p, start, end, beats, s[place + R_READ_MASTER])
+
+
+@part
+def _return_data(s: State, p: int, start: int, end: int, beats: int, slot: int) -> None:
+    """The R beats of a granted burst, and what they allow."""
     first = max(
-        p[P_LAST_BEAT] + 1,
-        _ceil_cycle(tim, start + tim[T_READ_DELAY]) + tim[T_READ_LAT],
-        _ceil_cycle(tim, end + tim[T_READ_DELAY]) + tim[T_READ_LAT] - (beats - 1),
+        s[p + P_LAST_BEAT] + 1,
+        _ceil_cycle(s, start + s[T_READ_DELAY]) + s[T_READ_LAT],
+        _ceil_cycle(s, end + s[T_READ_DELAY]) + s[T_READ_LAT] - (beats - 1),
     )
     last = first + beats - 1
-    p[P_LAST_BEAT] = last
-    ring[R_READ_FREE, (p[P_RF_HEAD] + p[P_RF_COUNT]) % RING] = last + 1
-    p[P_RF_COUNT] += 1
-    m = masters[index]
-    lasts[index, (m[M_HEAD] + m[M_COUNT]) % RING] = last
-    m[M_COUNT] += 1
-    m[M_PENDING] -= 1
-    if m[M_FIRST_BEAT] < 0:
-        m[M_FIRST_BEAT] = first
-    if m[M_CALC] >= 0:
-        calc = m[M_CALC]
-        m[M_CALC] = -1
-        _enter_calc(ctl, tim, masters, lasts, ports, rings, notices, index, calc)
-    if index == 0:  # every burst of the program is a transfer of its own
-        _notice(ctl, notices, DONE, index, first, last)
-    elif m[M_HAS_NEXT] == 0 and m[M_PENDING] == 0:
-        _notice(ctl, notices, DONE, index, m[M_FIRST_BEAT], last)
-    if p[P_OFFER] >= 0 and p[P_RF_COUNT] > 0:
-        _accept_read(tim, p, ring)
+    s[p + P_LAST_BEAT] = last
+    s[p + R_READ_FREE + ((s[p + P_RF_HEAD] + s[p + P_RF_COUNT]) & RING_MASK)] = last + 1
+    s[p + P_RF_COUNT] += 1
+    m = MASTERS_AT + slot * MASTER_SIZE
+    _give_back(s, m, last)
+    s[m + M_PENDING] -= 1
+    if s[m + M_FIRST_BEAT] < 0:
+        s[m + M_FIRST_BEAT] = first
+    if s[m + M_CALC] >= 0:
+        calc = s[m + M_CALC]
+        s[m + M_CALC] = -1
+        _calc_read(s, m, calc)
+    if slot == 0:  # every burst of the program is a transfer of its own
+        _notice(s, DONE, slot, first, last)
+    elif s[m + M_HAS_NEXT] == 0 and s[m + M_PENDING] == 0:
+        _notice(s, DONE, slot, s[m + M_FIRST_BEAT], last)
+    if s[p + P_OFFER] >= 0 and s[p + P_RF_COUNT] > 0:
+        _accept_read(s, p)
 
 
-@_jit
-def _respond(
-    ctl: State, tim: State, masters: State, lasts: State, ports: State, rings: State,
-    notices: State, port: int, end: int, notify: int,
-) -> None:  # fmt: skip
-    p = ports[port]
-    ring = rings[port]
-    response = max(
-        p[P_LAST_B] + 1, _ceil_cycle(tim, end + tim[T_WRITE_DELAY]) + tim[T_WRITE_LAT]
-    )
-    p[P_LAST_B] = response
-    ring[R_WRITE_FREE, (p[P_WF_HEAD] + p[P_WF_COUNT]) % RING] = response + 1
-    p[P_WF_COUNT] += 1
-    m = masters[STORE]
-    lasts[STORE, (m[M_HEAD] + m[M_COUNT]) % RING] = response
-    m[M_COUNT] += 1
-    if m[M_CALC] >= 0:
-        calc = m[M_CALC]
-        m[M_CALC] = -1
-        _enter_calc(ctl, tim, masters, lasts, ports, rings, notices, STORE, calc)
+@part
+def _respond(s: State, p: int, end: int, notify: int) -> None:
+    """The response of a granted burst, and what it allows."""
+    arrived = _ceil_cycle(s, end + s[T_WRITE_DELAY]) + s[T_WRITE_LAT]
+    response = max(s[p + P_LAST_B] + 1, arrived)
+    s[p + P_LAST_B] = response
+    s[p + R_WRITE_FREE + ((s[p + P_WF_HEAD] + s[p + P_WF_COUNT]) & RING_MASK)] = response + 1
+    s[p + P_WF_COUNT] += 1
+    m = MASTERS_AT + STORE * MASTER_SIZE
+    _give_back(s, m, response)
+    if s[m + M_CALC] >= 0:
+        calc = s[m + M_CALC]
+        s[m + M_CALC] = -1
+        _calc_write(s, m, calc)
     if notify:
-        _notice(ctl, notices, RESPONDED, STORE, response, 0)
-    if p[P_WOFFER] >= 0 and p[P_WF_COUNT] > 0:
-        accepted = _accept_write(tim, m, p, ring)
-        if m[M_HAS_NEXT] == 0:
-            m[M_IDLE] = accepted + 1
-            _notice(ctl, notices, SENT, STORE, m[M_FIRST_BEAT], m[M_W_END])
-        else:
-            calc = accepted + (2 if m[M_FIRST] == 1 else 1)
-            _enter_calc(ctl, tim, masters, lasts, ports, rings, notices, STORE, calc)
+        _notice(s, RESPONDED, STORE, response, 0)
+    if s[p + P_WOFFER] >= 0 and s[p + P_WF_COUNT] > 0:
+        calc = _accept_write(s, m, p)
+        if calc >= 0:
+            _calc_write(s, m, calc)
 
 
-@_jit
-def start_transfer(
-    ctl: State, tim: State, masters: State, lasts: State, ports: State, rings: State,
-    notices: State, index: int, segments: State, accept_cycle: int, notify: int,
-) -> None:  # fmt: skip
-    """A unit hands a transfer to its master, accepted at ``accept_cycle`` at the earliest."""
-    m = masters[index]
-    for place in range(8):
-        m[M_BASE + place] = segments[place]
-    m[M_ROW] = 0
-    m[M_BLOCK] = 0
-    m[M_HAS_NEXT] = 1
-    m[M_FIRST_BEAT] = -1
-    m[M_NOTIFY] = notify
-    _open_segment(m)
-    calc = max(accept_cycle, m[M_IDLE]) + 1
-    _enter_calc(ctl, tim, masters, lasts, ports, rings, notices, index, calc)
+@part
+def start_transfer(s: State, slot: int, accept_cycle: int, notify: int) -> None:
+    """Hand a master the transfer in its M_BASE .. M_SKEW, accepted at ``accept_cycle`` or later."""
+    m = MASTERS_AT + slot * MASTER_SIZE
+    s[m + M_ROW] = 0
+    s[m + M_BLOCK] = 0
+    s[m + M_HAS_NEXT] = 1
+    s[m + M_FIRST_BEAT] = -1
+    s[m + M_NOTIFY] = notify
+    _open_segment(s, m)
+    calc = max(accept_cycle, s[m + M_IDLE]) + 1
+    if slot == STORE:
+        _calc_write(s, m, calc)
+    else:
+        _calc_read(s, m, calc)
 
 
-@_jit
-def advance(
-    ctl: State, tim: State, banks: State, masters: State, lasts: State, ports: State,
-    rings: State, notices: State, limit: int,
-) -> int:  # fmt: skip
+@part
+def advance(s: State, limit: int) -> int:
     """Do everything that happens before ``limit``, but stop when a unit has to be told something.
 
-    Returns the cycle of the next decision, NEVER if there is none; ctl[C_NOTICES] counts notices.
+    Returns the cycle of the next decision, NEVER if there is none; s[C_NOTICES] counts notices.
     """
-    count = ports.shape[0]
     while True:
         cycle = NEVER
-        where = -1
-        for port in range(count):
-            visible = min(_head(ports, rings, port, 0), _head(ports, rings, port, 1))
-            cycle = min(cycle, visible)
+        for p in range(PORTS_AT, s[C_PORTS_END], PORT_SIZE):
+            cycle = min(cycle, s[p + P_READ_HEAD], s[p + P_WRITE_HEAD])
         if cycle != NEVER:
-            cycle = max(cycle, ctl[C_GRANT])
-        for port in range(count):
-            at = _mux_cycle(masters, ports, port)
-            if at < cycle:
-                cycle, where = at, port
-        if cycle >= limit or ctl[C_NOTICES] > 0:
+            cycle = max(cycle, s[C_GRANT])
+        where = -1
+        for p in range(PORTS_AT, s[C_PORTS_END], PORT_SIZE):
+            if s[p + P_MUX_CYCLE] < cycle:
+                cycle, where = s[p + P_MUX_CYCLE], p
+        if cycle >= limit or s[C_NOTICES] > 0:
             return cycle
         if where < 0:
-            _decide(ctl, tim, banks, masters, lasts, ports, rings, notices, cycle)
+            _decide(s, cycle)
         else:
-            _mux_grant(ctl, tim, masters, lasts, ports, rings, notices, where, cycle)
-
+            _mux_grant(s, where, cycle)

@@ -68,6 +68,18 @@ def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
             writers.setdefault(name, []).append((plan, first_store))
 
 
+def count_commands(plans: Sequence[PassPlan]) -> int:
+    """How many commands ``write_commands`` writes."""
+    count = 0
+    for plan in plans:
+        tiles = len(plan.tiles)
+        count += tiles * (3 if plan.dw_weights is None else 4)
+        for run in (plan.dw_weights, plan.mac_weights):
+            if run is not None:
+                count += 1 if run.resident else tiles
+    return count
+
+
 def _written(item: Pass) -> Iterator[str]:
     """The layers whose output, or a part of it, this pass leaves for other passes to read."""
     if not item.to_depth:
@@ -87,19 +99,15 @@ def _input_of(plan: PassPlan, tile: Tile) -> _Input:
 
 
 def _last_producer(producer: PassPlan, window: _Input) -> int:
-    """Index of the last tile of the producer that writes into the window."""
-    scale = producer.item.scale
+    """Index of the last tile of the producer that writes into the window.
 
-    def overlaps(tile: Tile) -> bool:
-        row, col = tile.row // scale, tile.col // scale
-        return (
-            row < window.row + window.rows
-            and row + tile.rows // scale > window.row
-            and col < window.col + window.cols
-            and col + tile.cols // scale > window.col
-        )
-
-    return max(tile.index for tile in producer.tiles if overlaps(tile))
+    Tiles are in raster order, all but the last row and column of them of the first one's size.
+    """
+    scale, first, last = producer.item.scale, producer.tiles[0], producer.tiles[-1]
+    across = last.col // first.cols + 1
+    row = (window.row + window.rows - 1) * scale // first.rows
+    col = (window.col + window.cols - 1) * scale // first.cols
+    return row * across + col
 
 
 def _load(plan: PassPlan, window: _Input, sync: int | None) -> dict[str, int]:

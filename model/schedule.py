@@ -12,7 +12,7 @@ from model.feature_map import FeatureMap
 from model.passes import build_passes
 from model.plan import PassPlan, feature_map, join_maps, plan_pass
 from model.program import RECORD_BYTES, Command
-from model.program_writer import write_commands
+from model.program_writer import count_commands, write_commands
 
 ALIGNMENT = 128  # bytes: one full burst
 
@@ -49,10 +49,27 @@ class Schedule:
 
 def compile_schedule(design: Design, frames: int = 1) -> Schedule:
     """Compile a design. TandemError says which layer needs more of which buffer, or of memory."""
+    image, plans, maps = _plan(design)
+    records = count_commands(plans) + 1
+    layers = design.network.layers
+    joined = {layer.name: maps[layer.name] for layer in layers if layer.kind == "bypass"}
+    return _place(design, plans, joined, image, frames, records)
+
+
+def plan_design(design: Design) -> list[PassPlan]:
+    """Plans of all passes, without addresses: all that the shape of the work depends on.
+
+    TandemError as for :func:`compile_schedule`, of which it is the first part.
+    """
+    return _plan(design)[1]
+
+
+def _plan(design: Design) -> tuple[FeatureMap, list[PassPlan], dict[str, FeatureMap]]:
+    """The image's map, the passes, and the maps by the layer whose output they hold."""
     net = design.network
     image = feature_map(design, "image", net.channels, net.height, net.width, False)
     plans: list[PassPlan] = []
-    maps: dict[str, FeatureMap] = {}  # by the layer whose output they hold
+    maps: dict[str, FeatureMap] = {}
     phases: dict[str, FeatureMap] = {}  # by bypass
     for item in build_passes(net, design.accelerator):
         plan = plan_pass(design, item, maps[item.source.name] if item.source else image)
@@ -64,9 +81,7 @@ def compile_schedule(design: Design, frames: int = 1) -> Schedule:
         if item.joins is not None:  # bundles are in order, so its other part is planned
             bypass = item.joins
             maps[bypass.name] = join_maps(design, bypass, phases[bypass.name], plan.target)
-    records = sum(1 for _ in write_commands(plans)) + 1
-    joined = {layer.name: maps[layer.name] for layer in net.layers if layer.kind == "bypass"}
-    return _place(design, plans, joined, image, frames, records)
+    return image, plans, maps
 
 
 def _place(

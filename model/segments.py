@@ -34,30 +34,31 @@ class Segments:
     @staticmethod
     def of_load(command: Command, frame_bytes: int = 0) -> Segments:
         """What a load command reads; ``frame_bytes`` counts where it has the frame's offset."""
+        get = command.fields  # the attributes of a command take four times as long
         return Segments(
-            base=command.address + frame_bytes * command.frame_offset,
-            row_pitch=command.row_pitch,
-            rows=command.rows,
-            block_pitch=command.block_pitch,
-            blocks=command.blocks,
-            beats=command.cols * command.pixel_beats,
-            last_beats=command.cols * command.last_pixel_beats,
-            last_skew=command.last_skew,
+            get["address"] + frame_bytes * get["frame_offset"],
+            get["row_pitch"],
+            get["rows"],
+            get["block_pitch"],
+            get["blocks"],
+            get["cols"] * get["pixel_beats"],
+            get["cols"] * get["last_pixel_beats"],
+            get["last_skew"],
         )
 
     @staticmethod
     def of_store(command: Command, group: int, frame_bytes: int = 0) -> Segments:
         """What a store command writes for one output group."""
-        last = group == command.out_groups - 1
-        base = command.address + group * command.block_pitch + frame_bytes * command.frame_offset
-        beats = command.last_segment_beats if last else command.segment_beats
-        pitch = command.row_pitch
-        if command.to_depth:  # two rows of the tile, four segments, lie in one row of the map
-            phase = command.phase_pitch
-            rows = command.segments // 4
-            return Segments(base, pitch + 3 * phase, rows, phase, 4, beats, beats, 0)
-        skew = command.last_skew if last else 0
-        return Segments(base, pitch, command.segments, 0, 1, beats, beats, skew)
+        get = command.fields
+        last = group == get["out_groups"] - 1
+        base = get["address"] + group * get["block_pitch"] + frame_bytes * get["frame_offset"]
+        beats = get["last_segment_beats"] if last else get["segment_beats"]
+        pitch, segments = get["row_pitch"], get["segments"]
+        if get["to_depth"]:  # two rows of the tile, four segments, lie in one row of the map
+            phase = get["phase_pitch"]
+            return Segments(base, pitch + 3 * phase, segments // 4, phase, 4, beats, beats, 0)
+        skew = get["last_skew"] if last else 0
+        return Segments(base, pitch, segments, 0, 1, beats, beats, skew)
 
     @property
     def total_beats(self) -> int:

@@ -91,8 +91,8 @@ class Depthwise(Unit):
             yield from self.until(end + 1)
 
 
-@dataclass(frozen=True)
-class _MacShape:
+@dataclass(frozen=True, slots=True)
+class MacShape:
     """Cycles of one output group, counted from its WAIT that passes (RUN starts one later)."""
 
     cycles: int  # RUN cycles, padding included
@@ -104,15 +104,18 @@ class _MacShape:
     slices: int
 
     @staticmethod
-    def of(command: Command, slices: int) -> _MacShape:
-        pixels = command.rows * command.cols
-        terms = command.kernel**2 * command.groups
-        vectors = pixels // 4 if command.pool == 1 else pixels
+    def of(command: Command, slices: int) -> MacShape:
+        """Of a MAC command whose values are written in ``slices`` parts."""
+        get = command.fields
+        pixels = get["rows"] * get["cols"]
+        terms = get["kernel"] ** 2 * get["groups"]
+        pooled = get["pool"] == 1
+        vectors = pixels // 4 if pooled else pixels
         issues = pixels * terms
-        cycles = issues + vectors * command.pad_cycles
-        first_emit = 4 * terms if command.pool == 1 else terms
-        last_issue = cycles - command.pad_cycles
-        return _MacShape(cycles, issues, vectors, terms, first_emit, last_issue, slices)
+        cycles = issues + vectors * get["pad_cycles"]
+        first_emit = 4 * terms if pooled else terms
+        last_issue = cycles - get["pad_cycles"]
+        return MacShape(cycles, issues, vectors, terms, first_emit, last_issue, slices)
 
 
 class Mac(Unit):
@@ -158,7 +161,7 @@ class Mac(Unit):
             yield from self.until(start)
             self.pop(start)
             self.event(start, "tile_start", command)
-            shape = _MacShape.of(command, self.slices if command.raw else 1)
+            shape = MacShape.of(command, self.slices if command.raw else 1)
             first_vector = None
             cycle = start
             for group in range(command.out_groups):
@@ -200,7 +203,7 @@ class Mac(Unit):
             yield from self.until(cycle + 1)
 
     def _finish_group(
-        self, command: Command, shape: _MacShape, passed: int, cycle: int, steps: int
+        self, command: Command, shape: MacShape, passed: int, cycle: int, steps: int
     ) -> None:
         """Post what follows from the last RUN cycle of a group."""
         last_vector = passed + shape.last_issue + self.timing.vector

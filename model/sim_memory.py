@@ -10,17 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
 import simpy
 
 from model import memory_kernel as kernel
+from model import memory_state as at
 from model.accelerator import Accelerator
+from model.compiled import entry, version
 from model.ddr import DdrStatistics
-from model.ddr_timing import BEAT_BYTES, DdrTiming
+from model.ddr_timing import DdrTiming
 from model.segments import Segments
 from model.sim_late import call_late
-
-_NOTICES_MAX = 256
 
 Served = Callable[[int, int], None]
 
@@ -31,6 +30,7 @@ class CompiledMaster:
     def __init__(self, memory: CompiledMemory, index: int) -> None:
         self._memory = memory
         self._index = index
+        self.place = at.MASTERS_AT + index * at.MASTER_SIZE
         self.done: deque[Served] = deque()
         self.responded: deque[Callable[[int], None]] = deque()
         self.issued: Callable[[int], None] | None = None
@@ -38,7 +38,7 @@ class CompiledMaster:
     @property
     def idle_cycle(self) -> int:
         """First cycle in which a new segment can be accepted."""
-        return int(self._memory.masters[self._index, kernel.M_IDLE])
+        return int(self._memory.state[self.place + at.M_IDLE])
 
     def transfer(
         self,
@@ -49,7 +49,7 @@ class CompiledMaster:
     ) -> None:
         """Read: ``notify`` is told when the last address was accepted. Write: of the last B."""
         self.done.append(done)
-        if self._index != kernel.STORE:
+        if self._index != at.STORE:
             self.issued = notify
         elif notify is not None:
             self.responded.append(notify)
@@ -63,37 +63,8 @@ class CompiledMemory:
         self, env: simpy.Environment, timing: DdrTiming, fabric_khz: int, acc: Accelerator
     ) -> None:
         self.env = env
-        ports = acc.ports
-        wanted = (ports.program, ports.weight, ports.load, ports.store)
-        count = max(wanted) + 1
-        self._timing = _timing_vector(timing, fabric_khz)
-        self._control = np.zeros(kernel.C_SIZE, dtype=np.int64)
-        self._control[kernel.C_NEXT_REFRESH] = timing.t_refi
-        self._control[kernel.C_LAST_READ] = self._control[kernel.C_LAST_WRITE] = count - 1
-        self._banks = np.zeros((timing.banks, kernel.B_SIZE), dtype=np.int64)
-        self._banks[:, kernel.B_ROW] = -1
-        self.masters = np.zeros((kernel.MASTERS, kernel.M_SIZE), dtype=np.int64)
-        self.masters[:, kernel.M_PORT] = wanted
-        self.masters[:, kernel.M_LIMIT] = acc.outstanding_bursts
-        for field in (kernel.M_CALC, kernel.M_REQ_VALID, kernel.M_W_END):
-            self.masters[:, field] = -1
-        self._lasts = np.zeros((kernel.MASTERS, kernel.RING), dtype=np.int64)
-        self._ports = np.zeros((count, kernel.P_SIZE), dtype=np.int64)
-        for field in (
-            kernel.P_OFFER,
-            kernel.P_WOFFER,
-            kernel.P_LAST_AR,
-            kernel.P_LAST_AW,
-            kernel.P_LAST_BEAT,
-            kernel.P_LAST_B,
-        ):
-            self._ports[:, field] = -1
-        self._ports[:, kernel.P_LAST_SLOT] = kernel.STORE - 1
-        self._ports[:, kernel.P_RF_COUNT] = timing.read_acceptance
-        self._ports[:, kernel.P_WF_COUNT] = timing.write_acceptance
-        self._rings = np.zeros((count, kernel.R_SIZE, kernel.RING), dtype=np.int64)
-        self._notices = np.zeros((_NOTICES_MAX, 4), dtype=np.int64)
-        self._units = [CompiledMaster(self, index) for index in range(kernel.MASTERS)]
+        self.state = at.new_state(timing, fabric_khz, acc)
+        self._units = [CompiledMaster(self, index) for index in range(at.MASTERS)]
         self._armed: int | None = None
 
     @staticmethod
@@ -110,32 +81,14 @@ class CompiledMemory:
 
     def start(self, index: int, segments: Segments, accept_cycle: int, notify: bool) -> None:
         """Hand a transfer to a master."""
-        kernel.start_transfer(
-            self._control,
-            self._timing,
-            self.masters,
-            self._lasts,
-            self._ports,
-            self._rings,
-            self._notices,
-            index,
-            np.array(segments.as_tuple(), dtype=np.int64),
-            accept_cycle,
-            int(notify),
-        )
+        first = self._units[index].place + at.M_BASE
+        self.state[first : first + 8] = segments.as_tuple()
+        _start(self.state, index, accept_cycle, int(notify))
         self._arm(int(self.env.now))
 
     def statistics(self) -> DdrStatistics:
         """Totals of every burst granted so far."""
-        control = [int(value) for value in self._control]
-        return DdrStatistics(
-            bytes_read=control[kernel.C_BEATS_READ] * BEAT_BYTES,
-            bytes_written=control[kernel.C_BEATS_WRITTEN] * BEAT_BYTES,
-            row_hits=control[kernel.C_HITS],
-            row_misses=control[kernel.C_MISSES],
-            refreshes=control[kernel.C_REFRESHES],
-            busy_ck=control[kernel.C_BUSY],
-        )
+        return at.statistics(self.state)
 
     def _arm(self, cycle: int) -> None:
         """Let the kernel run at ``cycle``, after the units."""
@@ -151,64 +104,41 @@ class CompiledMemory:
         now = int(self.env.now)
         peek = self.env.peek()
         # A decision at `now` needs nothing that is posted at `now`: see model/ddr.py.
-        limit = kernel.NEVER if peek == float("inf") else max(int(peek), now + 1)
-        following = kernel.advance(
-            self._control,
-            self._timing,
-            self._banks,
-            self.masters,
-            self._lasts,
-            self._ports,
-            self._rings,
-            self._notices,
-            limit,
-        )
-        if self._control[kernel.C_NOTICES]:
+        limit = at.NEVER if peek == float("inf") else max(int(peek), now + 1)
+        following = _advance(self.state, limit)
+        if self.state[at.C_NOTICES]:
             self._deliver()
             self._arm(now)
-        elif following != kernel.NEVER:
+        elif following != at.NEVER:
             self._arm(max(int(following), now))
 
     def _deliver(self) -> None:
-        count = int(self._control[kernel.C_NOTICES])
-        self._control[kernel.C_NOTICES] = 0
-        for kind, index, first, second in self._notices[:count].tolist():
+        count = int(self.state[at.C_NOTICES])
+        self.state[at.C_NOTICES] = 0
+        notices = self.state[at.NOTICES_AT : at.NOTICES_AT + 4 * count].reshape(count, 4)
+        for kind, index, first, second in notices.tolist():
             unit = self._units[index]
-            if kind in (kernel.DONE, kernel.SENT) and unit.done:
+            if kind in (at.DONE, at.SENT) and unit.done:
                 unit.done.popleft()(first, second)
-            elif kind == kernel.RESPONDED:
+            elif kind == at.RESPONDED:
                 unit.responded.popleft()(first)
             elif unit.issued is not None:
                 unit.issued(first)
 
 
-def _timing_vector(timing: DdrTiming, fabric_khz: int) -> kernel.State:
-    return np.array(
-        [
-            fabric_khz,
-            timing.ddr_khz,
-            timing.bytes_per_ck,
-            timing.burst_bytes,
-            timing.banks,
-            timing.page_bytes.bit_length() - 1,
-            timing.banks.bit_length() - 1,
-            timing.t_rcd,
-            timing.t_rp,
-            timing.t_ras,
-            timing.t_wr,
-            timing.t_refi,
-            timing.t_rfc,
-            timing.write_gap,
-            timing.turn_read_write,
-            timing.turn_write_read,
-            timing.lookahead,
-            timing.read_delay,
-            timing.write_delay,
-            timing.command_latency,
-            timing.read_latency,
-            timing.write_latency,
-            timing.direction_limit,
-        ],
-        dtype=np.int64,
-    )
+def _entries(sources: int) -> tuple[Callable[..., None], Callable[..., int]]:
+    """What SimPy calls; ``sources`` is part of the key under which machine code is kept."""
 
+    @entry
+    def start(state: at.State, slot: int, accept_cycle: int, notify: int) -> None:
+        if sources >= 0:
+            kernel.start_transfer(state, slot, accept_cycle, notify)
+
+    @entry
+    def advance(state: at.State, limit: int) -> int:
+        return kernel.advance(state, limit) if sources >= 0 else 0
+
+    return start, advance
+
+
+_start, _advance = _entries(version(at, kernel))

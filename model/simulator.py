@@ -7,6 +7,7 @@ contract is ``docs/microarchitecture.md``.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import simpy
@@ -31,7 +32,7 @@ class Simulation:
 
     total_cycles: int
     frame_done_cycles: tuple[int, ...]
-    events: tuple[Event, ...]
+    events: Sequence[Event]  # sorted
     units: dict[str, Account]
     ddr: DdrStatistics
     array_macs: int  # useful work of the MAC array in all frames
@@ -49,6 +50,15 @@ class Simulation:
         if len(done) == 1:
             return float(done[0])
         return (done[-1] - done[0]) / (len(done) - 1)
+
+    def same(self, other: Simulation) -> bool:
+        """Does another run say the same in every event, counter, frame and memory total?"""
+        return (
+            self.frame_done_cycles == other.frame_done_cycles
+            and self.units == other.units
+            and self.ddr == other.ddr
+            and tuple(self.events) == tuple(other.events)
+        )
 
     def mac_utilisation(self, design: Design) -> float:
         """Useful multiply-accumulates over array multipliers x cycles, steady state."""

@@ -103,11 +103,16 @@ def choose(
         return shape
     best: TileShape | None = None
     best_cost = 0.0
+    units = height // step
+    most_rows = -(-units // max(1, min(PIPELINE_TILES, units))) * step
     for cols in _widths(width, step):
+        across = 1 + (2 * item.halo / cols if cols < width else 0)
+        if best is not None and (1 + 2 * item.halo / most_rows) * across >= best_cost - 1e-9:
+            break  # narrower tiles load more even if they are as high as a tile may be
         rows = _max_rows(item, source, target, acc, cols, height, step)
         if rows == 0:
             continue
-        cost = (1 + 2 * item.halo / rows) * (1 + (2 * item.halo / cols if cols < width else 0))
+        cost = (1 + 2 * item.halo / rows) * across
         if best is None or cost < best_cost - 1e-9:
             best, best_cost = TileShape(rows, cols), cost
     if best is None:

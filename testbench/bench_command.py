@@ -5,15 +5,18 @@ Wall times are shown, never asserted: only a comparison of levels that fails mak
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import RenderableType
 
 from model import console
-from model.evaluation import Evaluation, evaluate_file
+from model.design import Design, load_design
+from model.evaluation import Evaluation, evaluate, evaluate_file
 from model.tables import count, headline, share, table
 from testbench.campaign import Journal, fingerprint
 from testbench.campaign_report import distribution
@@ -22,10 +25,13 @@ from testbench.verify_command import Request, verify_design
 DESIGNS = Path(__file__).resolve().parent.parent / "designs"
 MEASURED = "dnn_a"
 STEADY_FRAMES = 3
+EVALUATIONS = 25
 TARGET_FPS = {"dnn_a": 75.0, "dnn_b": 70.0, "dnn_c": 42.0}
 TARGET_CYCLES = 2_500_000
 TARGET_UTILISATION = 0.85
 TARGET_RATIO = 30.0
+TARGET_FAST_RATIO = 1000.0
+TARGET_EVALUATION_MS = 15.0
 TARGET_KCYCLES_PER_SECOND = 100.0
 CAMPAIGN_SEED = 1
 
@@ -61,7 +67,24 @@ def measure(out: Path, seed: int) -> dict[str, Any]:
     exact = verified["exact"] and (
         campaign is None or campaign["cases_exact"] == campaign["cases_total"]
     )
-    return {"exact": exact, "verify": verified, "steady_state": steady, "campaign": campaign}
+    return {
+        "exact": exact,
+        "verify": verified,
+        "evaluation": time_evaluations(load_design(DESIGNS / f"{MEASURED}.toml")),
+        "steady_state": steady,
+        "campaign": campaign,
+    }
+
+
+def time_evaluations(design: Design, runs: int = EVALUATIONS) -> dict[str, float]:
+    """Wall time of whole evaluations, from the design to its record, after compilation."""
+    seconds = []
+    evaluate(design, engine="fast")
+    for _ in range(runs):
+        started = time.perf_counter()
+        evaluate(design, engine="fast").record()
+        seconds.append(time.perf_counter() - started)
+    return {"runs": runs, "median_ms": 1000 * median(seconds), "least_ms": 1000 * min(seconds)}
 
 
 def _steady(found: Evaluation, name: str) -> dict[str, Any]:
@@ -120,6 +143,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[Line]:
         f"{TARGET_RATIO:.0f} x",
         ratio >= TARGET_RATIO,
     )
+    yield from _fast(run, found["evaluation"])
     for name, item in found["steady_state"].items():
         yield _throughput(name, item)
     use = found["steady_state"][MEASURED]["mac_utilisation"]
@@ -130,6 +154,17 @@ def lines(found: Mapping[str, Any]) -> Iterator[Line]:
     yield from _fits(found["steady_state"])
     if found["campaign"] is not None:
         yield from _campaign(found["campaign"])
+
+
+def _fast(run: Mapping[str, Any], evaluation: Mapping[str, float]) -> Iterator[Line]:
+    ratio = run["fast_ratio"]
+    value = f"{count(round(ratio))} x faster, {1000 * run['fast_seconds']:.1f} ms"
+    goal = f"{count(round(TARGET_FAST_RATIO))} x"
+    yield Line("fast engine against RTL simulation", value, goal, ratio >= TARGET_FAST_RATIO)
+    value = f"{evaluation['median_ms']:.1f} ms, median of {evaluation['runs']:.0f}"
+    held = evaluation["median_ms"] < TARGET_EVALUATION_MS
+    goal = f"below {TARGET_EVALUATION_MS:.0f} ms"
+    yield Line(f"{MEASURED}: design object to result", value, goal, held)
 
 
 def _throughput(name: str, item: Mapping[str, Any]) -> Line:

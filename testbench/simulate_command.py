@@ -59,7 +59,7 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "memory traffic", f"{record['ddr_bytes'] / 1e6:.2f} MB a frame, {share(hits)} row hits"
     power, joule = record["power_w"], record["images_per_joule"]
     yield "power, first model", f"{power:.2f} W, {joule:.1f} images per joule"
-    yield "evaluated in", f"{record['sim_seconds']:.2f} s, {count(record['events'])} events"
+    yield "evaluated in", f"{1000 * record['sim_seconds']:.1f} ms, {count(record['events'])} events"
 
 
 def unit_table(record: Mapping[str, Any]) -> RenderableType:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model.design import Design
 from model.errors import TandemError
 from model.events import Event, mismatches
+from model.fast_simulator import simulate_fast
 from model.functional import run_functional
 from model.integer_network import IntegerNetwork
 from model.memory_image import build_memory, read_map
@@ -40,7 +41,8 @@ class MapDifference:
 class Verification:
     """What was compared and what differed."""
 
-    simulation: Simulation
+    simulation: Simulation  # SimPy
+    fast: Simulation  # the compiled engine
     rtl: HostRun
     events: int
     event_differences: tuple[tuple[str, Event], ...]
@@ -60,10 +62,16 @@ class Verification:
         return sum(item.differing for item in self.maps)
 
     @property
+    def engines_agree(self) -> bool:
+        """Both engines of the cycle level say the same in every event and every counter."""
+        return self.fast.same(self.simulation)
+
+    @property
     def exact(self) -> bool:
-        """Nothing differs: values, events, counters, cycles."""
+        """Nothing differs: values, events, counters, cycles, engines."""
         return (
             not self.event_differences
+            and self.engines_agree
             and self.value_mismatches == 0
             and not self.counter_differences
             and self.simulation.total_cycles == self.rtl.total_cycles
@@ -88,7 +96,7 @@ def verify(
     started = time.perf_counter()
     wanted = [run_functional(design, network, image) for image in images]
     functional_seconds = time.perf_counter() - started
-    simulation = simulate(schedule)
+    simulation, fast = simulate(schedule), simulate_fast(schedule)
     build = build_accelerator(design, schedule.memory_bytes, build_root, optimise)
     timeout = WATCHDOG_FACTOR * simulation.total_cycles + 10_000
     result = run_accelerator(build, Job(schedule, bytes(memory), timeout), work_dir)
@@ -97,6 +105,7 @@ def verify(
         raise TandemError(_failed(design, host, timeout))
     return Verification(
         simulation=simulation,
+        fast=fast,
         rtl=host,
         events=len(simulation.events),
         event_differences=tuple(mismatches(simulation.events, result.events)),

@@ -56,8 +56,13 @@ class Verified:
 
     @property
     def ratio(self) -> float:
-        """How many times faster the simulator is than the RTL."""
+        """How many times faster SimPy is than the RTL."""
         return self.result.rtl.seconds / self.result.simulation.seconds
+
+    @property
+    def fast_ratio(self) -> float:
+        """How many times faster the compiled engine is than the RTL."""
+        return self.result.rtl.seconds / self.result.fast.seconds
 
     @property
     def kcycles_per_second(self) -> float:
@@ -104,6 +109,9 @@ class Verified:
             "sim_seconds": run.seconds,
             "rtl_seconds": rtl.seconds,
             "ratio": self.ratio,
+            "fast_seconds": result.fast.seconds,
+            "fast_ratio": self.fast_ratio,
+            "engines_agree": result.engines_agree,
             "rtl_kcycles_per_second": self.kcycles_per_second,
             "maps": [asdict(item) for item in result.maps],
             "first_differences": list(differences(result)),
@@ -199,6 +207,8 @@ def differences(result: Verification) -> Iterator[str]:
             f"event: only in {sides[side]}: cycle {event.cycle} {event.unit} {event.kind} "
             f"bundle {event.bundle} tile {event.tile}"
         )
+    if not result.engines_agree:
+        yield "engine: the fast engine and SimPy differ, which is a mistake of Tandem"
     for name, ours, theirs in result.counter_differences[:FIRST_DIFFERENCES]:
         yield f"counter: {name}: SimPy {ours}, RTL {theirs}"
 
@@ -237,6 +247,8 @@ def compared_table(record: dict[str, Any]) -> RenderableType:
             ("counter", "SimPy, RTL"),
         )
     ]
+    both = 0 if record["engines_agree"] else record["events"]
+    rows.append(["event", "SimPy, fast engine", count(record["events"]), count(both)])
     offset = record["sim_cycles"] - record["rtl_cycles"]
     rows.append(["cycle", "SimPy, RTL", count(record["rtl_cycles"]), count(abs(offset))])
     return table(None, ("compared", "between", "number", "differing"), rows, left=(0, 1))
@@ -254,3 +266,5 @@ def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     speed = f"{record['rtl_kcycles_per_second']:.0f} kcycles/s"
     yield "RTL under Verilator and cocotb", f"{record['rtl_seconds']:.2f} s, {speed}"
     yield "SimPy is faster by", f"{record['ratio']:.0f} x"
+    fast = f"{1000 * record['fast_seconds']:.1f} ms, {count(round(record['fast_ratio']))} x faster"
+    yield "fast engine", fast
