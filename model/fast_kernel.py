@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from model import compiled, fast_compute, fast_dma, fast_state, fast_tokens, memory_kernel
 from model import memory_state as at
-from model.compiled import entry, part
+from model.compiled import entry, part, pointer
 from model.fast_compute import run_depthwise, run_mac
 from model.fast_dma import (
     PROGRAM_MASTER,
@@ -102,7 +102,7 @@ def _entry(sources: int) -> Callable[[State, int, int, int, int, int], None]:
         state: State, loads: int, weights: int, depthwises: int, macs: int, stores: int
     ) -> None:
         if sources >= 0:
-            _run(state, loads, weights, depthwises, macs, stores)
+            _run(pointer(state), loads, weights, depthwises, macs, stores)
 
     return run
 

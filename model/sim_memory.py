@@ -15,7 +15,7 @@ import simpy
 from model import memory_kernel as kernel
 from model import memory_state as at
 from model.accelerator import Accelerator
-from model.compiled import entry, version
+from model.compiled import entry, pointer, version
 from model.ddr import DdrStatistics
 from model.ddr_timing import DdrTiming
 from model.segments import Segments
@@ -132,11 +132,11 @@ def _entries(sources: int) -> tuple[Callable[..., None], Callable[..., int]]:
     @entry
     def start(state: at.State, slot: int, accept_cycle: int, notify: int) -> None:
         if sources >= 0:
-            kernel.start_transfer(state, slot, accept_cycle, notify)
+            kernel.start_transfer(pointer(state), slot, accept_cycle, notify)
 
     @entry
     def advance(state: at.State, limit: int) -> int:
-        return kernel.advance(state, limit) if sources >= 0 else 0
+        return kernel.advance(pointer(state), limit) if sources >= 0 else 0
 
     return start, advance
 
