@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model.packing import PACKINGS, refusal
 from model.toml_reader import Table
 
 LANES_MAX = 16
@@ -54,6 +55,7 @@ class Accelerator:
     ports: PortMap
     tile_height: int  # convolution output rows; 0: chosen by the scheduler
     tile_width: int
+    mac_packing: str = "none"  # products per multiplier of the MAC array: "none" 1 | "pair" 2
 
 
 def read_accelerator(
@@ -96,6 +98,7 @@ def read_accelerator(
         ports=_read_ports(table.table("ports", optional=True), axi_ports),
         tile_height=tile.integer("height", 0, 4094, default=0),
         tile_width=tile.integer("width", 0, 4094, default=0),
+        mac_packing=_packing(table, weight_bits, feature_bits),
     )
     tile.finish()
     table.finish()
@@ -105,6 +108,14 @@ def read_accelerator(
 def channel_align(in_lanes: int, requant_lanes: int, feature_bits: int) -> int:
     """LB: the multiple to which the channels of a map's last block are rounded up."""
     return max(in_lanes, requant_lanes, 8 if feature_bits <= 8 else 4)
+
+
+def _packing(table: Table, weight_bits: int, feature_bits: int) -> str:
+    packing = table.text("mac_packing", PACKINGS, default="none")
+    reason = refusal(weight_bits, feature_bits) if packing == "pair" else None
+    if reason is not None:
+        raise table.refuse("mac_packing", packing, reason)
+    return packing
 
 
 def _lanes(table: Table, key: str) -> int:

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """Compilation of kernels by numba, and the version that keeps their cache honest.
 
 Numba keeps the machine code of a function under the time stamp of that function's own file, but it
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -18,6 +20,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
+
+from model.console import said_after
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -30,6 +34,11 @@ def part(function: _Function) -> _Function:
 def entry(function: _Function) -> _Function:
     """What Python calls: its machine code is kept on disk."""
     return cast(_Function, njit(cache=True, error_model="numpy")(function))
+
+
+def told() -> AbstractContextManager[None]:
+    """While a kernel is compiled or loaded: says so where it takes longer than loading does."""
+    return said_after(1.5, "compiling the simulator, once for this installation ...")
 
 
 def _first_place(_context: Any, array: Any) -> Any:

@@ -6,11 +6,13 @@ error. Exit status: 0 all held, 1 a comparison failed, 2 the input was wrong, 13
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec
 
 from rich.console import Console, RenderableType
@@ -50,6 +52,18 @@ def guarded(command: Callable[Arguments, int]) -> Callable[Arguments, None]:
 def progress(text: str) -> None:
     """One line about what goes on."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def said_after(seconds: float, text: str) -> Iterator[None]:
+    """One line about what goes on, if it takes that long."""
+    timer = threading.Timer(seconds, progress, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def put_json(record: Mapping[str, Any]) -> None:

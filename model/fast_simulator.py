@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import fast_state as at
+from model.compiled import told
 from model.errors import TandemError
 from model.events import Event
 from model.fast_kernel import run
@@ -103,7 +104,8 @@ def simulate_fast(schedule: Schedule) -> Simulation:
 def prepare() -> None:
     """Compile the kernel, or load it from numba's cache: no evaluation is timed with it."""
     state = np.zeros(at.EMPTY_SIZE, dtype=np.int64)
-    run(state, 1, 1, 1, 1, 1)
+    with told():
+        run(state, 1, 1, 1, 1, 1)
 
 
 def _commands(schedule: Schedule) -> list[int]:

@@ -99,11 +99,13 @@ def check_network(network: IntegerNetwork, design: Design, where: str = "network
 
 
 def check_accumulators(network: IntegerNetwork, design: Design) -> None:
-    """Refuse a network whose sums could overflow the built accumulator.
+    """Refuse a network that the built MAC array would not compute exactly.
 
-    The worst case of an output channel is the sum of its positive weights, or of its negative ones,
+    Packed multipliers may not take every weight (``model/packing.py``), and sums must not overflow
+    the accumulator. The worst case of an output channel is the sum of its positive weights, or of its negative ones,
     times 2^F - 1. TandemError names layer, channel, worst case and limit.
     """
+    _check_packing(network, design)
     bits = design.accelerator.accumulator_bits
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     for layer in network.layers:
@@ -118,6 +120,14 @@ def check_accumulators(network: IntegerNetwork, design: Design) -> None:
                     f"the accumulator of {bits} bits ends at {limit}: raise "
                     "accelerator.accumulator_bits or use smaller weights"
                 )
+
+
+def _check_packing(network: IntegerNetwork, design: Design) -> None:
+    widths = (design.accelerator.mac_packing, design.weight_bits, design.feature_bits)
+    for layer, spec in zip(network.layers, design.network.compute_layers, strict=True):
+        reason = None if spec.kind == "dw" else weight_refusal(layer.weight, *widths)
+        if reason is not None:
+            raise TandemError(f"layer {layer.name}: {reason}")
 
 
 def _check_head(head: BoxHead, design: Design, where: str) -> None:

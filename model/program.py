@@ -26,8 +26,11 @@ FIELDS: dict[str, tuple[tuple[str, int], ...]] = {
         ("address", 32),  # byte address of the first pixel of the first row, block 0
         ("row_pitch", 32),  # bytes from one row to the next
         ("block_pitch", 32),  # bytes from one channel block to the next inside a row
+        ("last_block_pitch", 32),  # to the last one: shorter where its pixels are narrower
         ("rows", 12),
         ("cols", 16),  # pixels per segment
+        ("segment_beats", 24),  # cols * pixel_beats, and in the last block: no multiplier there
+        ("last_segment_beats", 24),
         ("blocks", 8),
         ("pixel_beats", 8),  # beats per pixel in every block but the last
         ("last_pixel_beats", 8),  # beats per pixel in the last block
@@ -36,7 +39,6 @@ FIELDS: dict[str, tuple[tuple[str, int], ...]] = {
         ("sync", 16),  # stores of this frame that must be complete first
         ("sync_enable", 1),
         ("frame_offset", 1),  # add frame index * image stride to the address
-        ("last_skew", 24),  # bytes the last block starts earlier: its pixels are narrower
         ("to_mac", 1),  # who reads the bank: 0 the depth-wise unit, 1 the MAC array
     ),
     # Weight load: a run of equal groups, contiguous in memory.
@@ -76,6 +78,7 @@ FIELDS: dict[str, tuple[tuple[str, int], ...]] = {
         ("groups", 12),  # input channel groups accumulated per output
         ("group_step", 12),  # first input group advances by this per output group
         ("pixel_words", 12),
+        ("row_words", 20),  # buffer words from a source row to the next
         ("out_groups", 12),
         ("steps", 8),  # requantise steps per vector, every output group but the last
         ("last_steps", 8),

@@ -120,21 +120,25 @@ def _load(plan: PassPlan, window: _Input, sync: int | None) -> dict[str, int]:
     whole = source.blocks == 1 and source.contiguous and cols == source.width
     if whole and rows * cols < 1 << 16:
         rows, cols = 1, rows * cols  # whole rows are contiguous: one long segment
+    pixel_beats, last_pixel_beats = source.block_size(0) // beat, source.last_block_channels // beat
+    last_pixel_bytes = source.last_block_channels * source.feature_bytes
     return {
         "address": address,
         "row_pitch": source.row_pitch,
         "block_pitch": source.block_pitch,
+        "last_block_pitch": source.block_pitch - window.col * (pixel_bytes - last_pixel_bytes),
         "rows": rows,
         "cols": cols,
+        "segment_beats": cols * pixel_beats,
+        "last_segment_beats": cols * last_pixel_beats,
         "blocks": source.blocks,
-        "pixel_beats": source.block_size(0) // beat,
-        "last_pixel_beats": source.last_block_channels // beat,
+        "pixel_beats": pixel_beats,
+        "last_pixel_beats": last_pixel_beats,
         "pixel_lines": source.padded_channels // line,
         "block_lines": source.block_size(0) // line,
         "sync": sync or 0,
         "sync_enable": int(sync is not None),
         "frame_offset": int(sync is None),
-        "last_skew": window.col * (pixel_bytes - source.last_block_channels * source.feature_bytes),
         "to_mac": int(plan.item.depthwise is None),
     }
 
@@ -184,13 +188,15 @@ def _mac(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, in
     from_mid = plan.item.depthwise is not None
     if from_mid:  # the depth-wise unit leaves exactly the tile, without halo
         window = _Input(tile.row, tile.col, tile.rows, tile.cols, 0, 0)
+    pixel_words = plan.dw_weights.groups if plan.dw_weights else plan.source_words
     return {
         **_window_fields(tile, window),
         "kernel": plan.item.kernel,
         "source_mid": int(from_mid),
         "groups": plan.in_groups,
         "group_step": plan.group_step,
-        "pixel_words": plan.dw_weights.groups if plan.dw_weights else plan.source_words,
+        "pixel_words": pixel_words,
+        "row_words": window.cols * pixel_words,
         "out_groups": run.groups,
         "steps": plan.steps,
         "last_steps": plan.last_steps,

@@ -41,9 +41,9 @@ class Segments:
             get["rows"],
             get["block_pitch"],
             get["blocks"],
-            get["cols"] * get["pixel_beats"],
-            get["cols"] * get["last_pixel_beats"],
-            get["last_skew"],
+            get["segment_beats"],
+            get["last_segment_beats"],
+            get["block_pitch"] - get["last_block_pitch"],
         )
 
     @staticmethod

@@ -15,7 +15,7 @@ import simpy
 from model import memory_kernel as kernel
 from model import memory_state as at
 from model.accelerator import Accelerator
-from model.compiled import entry, pointer, version
+from model.compiled import entry, pointer, told, version
 from model.ddr import DdrStatistics
 from model.ddr_timing import DdrTiming
 from model.segments import Segments
@@ -72,8 +72,9 @@ class CompiledMemory:
     def prepare(timing: DdrTiming, fabric_khz: int, acc: Accelerator) -> None:
         """Compile the kernel, or load it from numba's cache: no evaluation is timed with it."""
         env = simpy.Environment()
-        CompiledMemory(env, timing, fabric_khz, acc).start(0, Segments.one(0, 1), 0, False)
-        env.run()
+        with told():
+            CompiledMemory(env, timing, fabric_khz, acc).start(0, Segments.one(0, 1), 0, False)
+            env.run()
 
     def master(self, index: int) -> CompiledMaster:
         """0 program, 1 weight, 2 load, 3 store."""
