@@ -13,7 +13,7 @@ from model.events import write_events
 from model.fast_simulator import simulate_fast
 from model.plan import PassPlan, WeightRun
 from model.power import Power, estimate_power
-from model.resources import Resources, estimate_resources
+from model.resources import DSP_LEAST_PRODUCT_BITS, Resources, estimate_resources
 from model.schedule import Schedule, compile_schedule
 from model.simulator import Simulation, simulate
 
@@ -65,6 +65,7 @@ class Evaluation:
             "passes": [pass_record(plan) for plan in self.schedule.plans],
             "memory_bytes": self.schedule.memory_bytes,
             "resources": self.resources.record(),
+            "lut_multipliers": lut_multipliers(design),
             "power_w": watts,
             "power": self.power.record(),
             "images_per_joule": self.fps / watts,
@@ -94,6 +95,15 @@ def evaluate_file(
     if events is not None:
         _write_events(events, found.simulation)
     return found
+
+
+def lut_multipliers(design: Design) -> dict[str, Any]:
+    """Multipliers that are built from LUTs: how many, of which operands in bits."""
+    acc = design.accelerator
+    number = acc.in_lanes * acc.dw_multipliers if acc.dw_multiplier_style == "lut" else 0
+    if design.weight_bits + design.feature_bits < DSP_LEAST_PRODUCT_BITS:
+        number = acc.in_lanes * (acc.dw_multipliers + acc.out_lanes)
+    return {"count": number, "bits": f"{design.weight_bits} x {design.feature_bits}"}
 
 
 def check_frames(frames: int) -> None:

@@ -53,6 +53,9 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield "frames per second", "from this latency; --frames 3 gives the steady state"
     yield "MAC array", f"{share(record['mac_utilisation'])} of its multiplier-cycles useful"
+    built = record["lut_multipliers"]
+    if built["count"]:
+        yield "multipliers of LUTs", f"{count(built['count'])} of {built['bits']} bits"
     ddr = record["ddr"]
     accesses = ddr["row_hits"] + ddr["row_misses"]
     hits = ddr["row_hits"] / accesses if accesses else 0.0

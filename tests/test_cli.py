@@ -416,6 +416,7 @@ def short_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bench on the small design: the full frame takes a minute to compile."""
     monkeypatch.setattr(bench_command, "MEASURED", "tiny")
     monkeypatch.setattr(bench_command, "TARGET_FPS", {"tiny": 1.0, "tiny_odd": 1e9})
+    monkeypatch.setattr(bench_command, "NAMED", ("tiny", "tiny_odd"))
 
 
 @pytest.mark.usefixtures("short_bench")
