@@ -13,6 +13,7 @@ from model.design import Design
 from model.detection import BoxHead, check_box_head
 from model.errors import TandemError
 from model.network import Layer
+from model.packing import weight_refusal
 
 SHIFT_MAX = 47
 BIAS_RANGE = (-(1 << 31), (1 << 31) - 1)
@@ -102,8 +103,8 @@ def check_accumulators(network: IntegerNetwork, design: Design) -> None:
     """Refuse a network that the built MAC array would not compute exactly.
 
     Packed multipliers may not take every weight (``model/packing.py``), and sums must not overflow
-    the accumulator. The worst case of an output channel is the sum of its positive weights, or of its negative ones,
-    times 2^F - 1. TandemError names layer, channel, worst case and limit.
+    the accumulator. The worst case of an output channel is the sum of its positive weights, or of
+    its negative ones, times 2^F - 1. TandemError names layer, channel, worst case and limit.
     """
     _check_packing(network, design)
     bits = design.accelerator.accumulator_bits

@@ -1,15 +1,15 @@
 """DSP packing: two products that share a feature, out of one 25 x 18 bit multiplier.
 
 Two output channels read the same feature x. With weights ``high`` and ``low``, one block multiplies
-``(high << S) + low`` by x; the product is ``high * x << S`` plus ``low * x``. Its lower S bits, read
-as a signed number, are ``low * x`` where that fits S bits; the upper ones are then ``high * x``,
-less one where ``low * x`` is negative, which the hardware adds back
+``(high << S) + low`` by x; the product is ``high * x << S`` plus ``low * x``. Its lower S bits,
+read as a signed number, are ``low * x`` where that fits S bits; the upper ones are then
+``high * x``, less one where ``low * x`` is negative, which the hardware adds back
 (``rtl_sim/hdl/mac_packed_product.sv``).
 
 Spacing: a W-bit weight times an F-bit feature has W + F bits, so S = W + F, for any feature.
 Port: the pair has to fit the 25 bits of the wider port (DSP48E1, UG479), pre-adder included. Its
-lowest value, -2^(W-1) << S less 2^(W-1), takes W + S + 1 bits: 2W + F <= 24. Where 2W + F is 25, one
-value less does: no weight may be -2^(W-1), as quantisers with a narrow range leave it.
+lowest value, -2^(W-1) << S less 2^(W-1), takes W + S + 1 bits: 2W + F <= 24. Where 2W + F is 25,
+all fit but pairs that hold -2^(W-1): no weight may be that, as narrow quantisers leave it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def refusal(weight_bits: int, feature_bits: int) -> str | None:
     if need <= PORT_BITS:
         return None
     return (
-        f"two {weight_bits}-bit weights beside a {feature_bits}-bit feature take 2 x "
+        f"two weights of {weight_bits} bits, spaced for features of {feature_bits}, take 2 x "
         f"{weight_bits} + {feature_bits} = {need} bits, a multiplier's port has {PORT_BITS}: lower "
         'precision.weight_bits or feature_bits, or use "none"'
     )

@@ -16,8 +16,10 @@ from model.integer_network import (
     raw_layer,
 )
 from model.network import Layer
+from model.packing import weight_range
 
 NEGATIVE_MULT = 0.05  # share of channels whose scale is negative: they must come out as 0
+EXTREME = 0.1  # share of a packed array's weights that are the smallest or the largest
 BRIGHT = 95  # percentile of the positive sums that is scaled to the upper end of the range
 
 
@@ -52,7 +54,14 @@ def random_network(design: Design, rng: np.random.Generator) -> IntegerNetwork:
 def _weights(spec: Layer, design: Design, rng: np.random.Generator) -> Integers:
     """Weights over the whole signed range, shrunk where a channel could overflow."""
     low, high = design.weight_range
+    packing = design.accelerator.mac_packing
+    packed = packing != "none" and spec.kind != "dw"
+    if packed:
+        low, high = weight_range(packing, design.weight_bits, design.feature_bits)
     weight = rng.integers(low, high + 1, size=spec.weight_shape, dtype=np.int64)
+    if packed:
+        extreme = rng.choice(np.array([low, high]), size=spec.weight_shape)
+        weight = np.where(rng.random(spec.weight_shape) < EXTREME, extreme, weight)
     flat = weight.reshape(spec.out_channels, -1)
     limit = ((1 << (design.accelerator.accumulator_bits - 1)) - 1) // design.feature_max
     worst = np.maximum(

@@ -93,6 +93,7 @@ def core_parameters(design: Design) -> dict[str, int]:
         "WeightBits": design.weight_bits,
         "FeatureBits": design.feature_bits,
         "AccBits": acc.accumulator_bits,
+        "MacPacking": int(acc.mac_packing == "pair"),
         "Outstanding": acc.outstanding_bursts,
         "CommandDepth": acc.command_depth,
         "InputLines": buffers.input_lines,

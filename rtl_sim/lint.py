@@ -29,7 +29,7 @@ from rtl_sim.toolchain import (
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "rtl_sim" / "hdl"
 BENCH_LIBRARY = ROOT / "testbench" / "hdl"
-DESIGNS = ("designs/dnn_a.toml", "designs/tiny.toml")
+DESIGNS = ("designs/dnn_a.toml", "designs/tiny_packed.toml", "designs/tiny.toml")
 SIMULATION_ONLY = "Simulation only"
 WORK = ROOT / "build" / "lint"
 YOSYS_CACHE = ROOT / "build" / "yowasp"

@@ -48,8 +48,11 @@ class Geometry:
             "address": 0x1000_0000 + 8 * rng.randrange(4096),
             "row_pitch": 8 * rng.randrange(1, 700),
             "block_pitch": 8 * rng.randrange(1, 300),
+            "last_block_pitch": 8 * rng.randrange(1, 300),
             "rows": rows,
             "cols": cols,
+            "segment_beats": cols * block_lines * self.sub_banks,
+            "last_segment_beats": cols * last_lines * self.sub_banks,
             "blocks": blocks,
             "pixel_beats": block_lines * self.sub_banks,
             "last_pixel_beats": last_lines * self.sub_banks,
@@ -58,7 +61,6 @@ class Geometry:
             "sync": rng.randrange(6 * tile + 1),
             "sync_enable": rng.randrange(2),
             "frame_offset": 0,
-            "last_skew": 8 * rng.randrange(40),
             "to_mac": rng.randrange(2),
         }
         return Command("load", rng.randrange(256), rng.randrange(65536), fields)
@@ -71,8 +73,10 @@ def segments_of(command: Command) -> list[tuple[int, int]]:
         for block in range(command.blocks):
             last = block == command.blocks - 1
             address = command.address + row * command.row_pitch + block * command.block_pitch
-            beats = command.last_pixel_beats if last else command.pixel_beats
-            result.append((address - last * command.last_skew, command.cols * beats))
+            if last and block > 0:
+                address += command.last_block_pitch - command.block_pitch
+            beats = command.last_segment_beats if last else command.segment_beats
+            result.append((address, beats))
     return result
 
 

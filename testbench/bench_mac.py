@@ -117,7 +117,7 @@ class Surroundings:
 def build_from_plusargs() -> Build:
     """The parameters, as the test that built the design gives them."""
     names = ("in_lanes", "out_lanes", "requant_lanes", "kernel_max")
-    widths = ("weight_bits", "feature_bits", "acc_bits")
+    widths = ("weight_bits", "feature_bits", "acc_bits", "packing")
     return Build(*(int(cocotb.plusargs[name]) for name in names + widths))
 
 

@@ -87,7 +87,7 @@ class Stores:
                 self.held[target].append(sizes)
                 self.free[target][0] -= sizes[0]
                 self.free[target][1] -= sizes[1]
-                self.reserves.append(cycle)
+                self.reserves.append(cycle - 1)  # it passes a register
             if value(dut.post_o) >> target & 1:
                 assert value(dut.weight_ready_o)
                 assert value(dut.weight_target_o) == target

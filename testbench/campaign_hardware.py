@@ -14,6 +14,7 @@ import numpy as np
 
 from model.accelerator import channel_align
 from model.device import load_device
+from model.packing import PACKINGS, refusal
 
 Value = TypeVar("Value")
 Tables = dict[str, Any]
@@ -45,6 +46,7 @@ def draw_hardware(seed: int, build: int, small: bool) -> Tables:
     taps = min(dw_kernel_max**2, max(1, limit // in_lanes))
     most = int(rng.integers(1, taps + 1))
     accumulator_bits = _accumulator_bits(rng, weight_bits + feature_bits)
+    packings = PACKINGS if refusal(weight_bits, feature_bits) is None else ("none",)
     steps = out_lanes // requant_lanes
     feature_bytes = 1 if feature_bits <= 8 else 2
     accumulator_bytes = 4 if accumulator_bits <= 32 else 8
@@ -62,6 +64,7 @@ def draw_hardware(seed: int, build: int, small: bool) -> Tables:
             "dw_kernel_max": dw_kernel_max,
             "conv_kernel_max": dealt("kernel", (1, 3, 5, 5)),
             "accumulator_bits": accumulator_bits,
+            "mac_packing": dealt("packing", packings),
             "outstanding_bursts": dealt("outstanding", (1, 2, 3, 4, 8)),
             "command_depth": dealt("command depth", (2, 3, 4, 7, 16)),
             "buffers": _buffers(rng, steps, raw_lines),

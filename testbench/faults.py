@@ -149,8 +149,8 @@ def bursts(schedule: Schedule) -> dict[str, int]:
         if command.unit == "weight":
             found["weight"] += command.groups * -(-command.group_beats // BURST_BEATS)
         elif command.unit == "load":
-            full = -(-command.cols * command.pixel_beats // BURST_BEATS)
-            last = -(-command.cols * command.last_pixel_beats // BURST_BEATS)
+            full = -(-command.segment_beats // BURST_BEATS)
+            last = -(-command.last_segment_beats // BURST_BEATS)
             found["load"] += command.rows * ((command.blocks - 1) * full + last)
         elif command.unit == "store":
             full = -(-command.segment_beats // BURST_BEATS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from model.packing import weight_range
 from model.program import Command
 from testbench.compute_surroundings import Group
 from testbench.tile_reference import (
@@ -30,11 +31,18 @@ class Build:
     weight_bits: int
     feature_bits: int
     acc_bits: int
+    packing: int = 0
 
     @property
     def byte_bits(self) -> int:
         """Bits of a feature in the output buffer."""
         return 8 if self.feature_bits <= 8 else 16
+
+    @property
+    def least_weight(self) -> int:
+        """The smallest weight the array multiplies exactly."""
+        packing = "pair" if self.packing else "none"
+        return weight_range(packing, self.weight_bits, self.feature_bits)[0]
 
     @property
     def slices(self) -> int:
@@ -81,16 +89,16 @@ class Layer:
         self.pixel_words = used + rng.randrange(2)
         self.height, self.width = 2 * rng.randint(1, 4), 2 * rng.randint(1, 4)
         channels = self.pixel_words * build.in_lanes
-        self.source = FeatureMap.random(
-            rng, self.height, self.width, channels, build.feature_bits
-        )
+        self.source = FeatureMap.random(rng, self.height, self.width, channels, build.feature_bits)
         terms = self.kernel**2 * self.groups * build.in_lanes
         acc_bits = build.weight_bits + build.feature_bits + terms.bit_length() // 2
         assert build.weight_bits + build.feature_bits + terms.bit_length() <= build.acc_bits
         self.requantise = random_requantiser(rng, acc_bits, build.feature_bits)
         outputs = range(self.out_groups * build.out_lanes)
+        least = build.least_weight
         self.weights = [
-            [random_weight(rng, build.weight_bits) for _ in range(terms)] for _ in outputs
+            [max(least, random_weight(rng, build.weight_bits)) for _ in range(terms)]
+            for _ in outputs
         ]
         # A negative multiplier does not commute with the maximum; the program avoids it.
         signed = self.pool != MAX_POOL
@@ -206,6 +214,7 @@ class Layer:
             "groups": self.groups,
             "group_step": self.group_step,
             "pixel_words": self.pixel_words,
+            "row_words": self.pixel_words * (region.cols if self.source_mid else region.in_cols),
             "out_groups": self.out_groups,
             "steps": self.steps,
             "last_steps": self.last_steps,

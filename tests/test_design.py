@@ -16,7 +16,8 @@ from model.toml_reader import read_toml
 
 DESIGNS = Path(__file__).parent.parent / "designs"
 OWN = ("dnn_a", "dnn_b", "dnn_c", "tiny", "tiny_conv", "tiny_f16", "tiny_odd", "tiny_pixel",
-       "tiny_ultra96", "tiny_bypass", "skynet", "skrskr")  # fmt: skip
+       "tiny_ultra96", "tiny_bypass", "tiny_packed", "dnn_c_w8f8_packed",
+       "skynet", "skrskr")  # fmt: skip
 
 
 @pytest.fixture

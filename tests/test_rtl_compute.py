@@ -14,12 +14,14 @@ BENCH_HDL = ROOT / "testbench" / "hdl"
 MODULES = (
     "adder_tree",
     "average_pool",
+    "carry_adder_tree",
     "depthwise",
     "dw_lanes",
     "dw_window",
     "lut_multiplier",
     "mac_array",
     "mac_control",
+    "mac_packed_product",
     "post_process",
     "ram_sdp",
     "requantise",
@@ -89,9 +91,7 @@ def test_depthwise_matches_in_every_cycle(
         "InBankWords": bank_words,
         "MidBankWords": bank_words,
     }
-    made = build(
-        SOURCES, "depthwise", parameters=parameters, build_root=build_root, optimise=False
-    )
+    made = build(SOURCES, "depthwise", parameters=parameters, build_root=build_root, optimise=False)
     arguments = {
         "lanes": lanes,
         "taps": taps,
@@ -103,14 +103,18 @@ def test_depthwise_matches_in_every_cycle(
     simulate(made, "testbench.bench_depthwise", arguments, stall, seed, tmp_path)
 
 
-# in_lanes, out_lanes, requant_lanes, kernel_max, weight_bits, feature_bits, accumulator_bits
+# in_lanes, out_lanes, requant_lanes, kernel_max, weight_bits, feature_bits, accumulator_bits,
+# packing
 MAC = [
-    (4, 16, 4, 1, 16, 8, 32),
-    (1, 8, 8, 3, 8, 8, 24),
-    (2, 8, 2, 5, 11, 8, 28),
-    (4, 16, 16, 3, 16, 16, 48),
-    (8, 8, 1, 1, 4, 4, 16),
-    (2, 12, 4, 3, 6, 12, 34),
+    (4, 16, 4, 1, 16, 8, 32, 0),
+    (1, 8, 8, 3, 8, 8, 24, 0),
+    (2, 8, 2, 5, 11, 8, 28, 0),
+    (4, 16, 16, 3, 16, 16, 48, 0),
+    (8, 8, 1, 1, 4, 4, 16, 0),
+    (2, 12, 4, 3, 6, 12, 34, 0),
+    (4, 16, 4, 3, 8, 8, 32, 1),
+    (1, 8, 8, 3, 8, 9, 28, 1),
+    (8, 8, 2, 1, 4, 16, 30, 1),
 ]
 
 
@@ -124,6 +128,7 @@ MAC = [
         "weight_bits",
         "feature_bits",
         "acc_bits",
+        "packing",
     ),
     MAC,
 )
@@ -135,6 +140,7 @@ def test_mac_and_post_process_match_in_every_cycle(
     weight_bits: int,
     feature_bits: int,
     acc_bits: int,
+    packing: int,
     stall: str,
     seed: int,
     build_root: Path,
@@ -148,6 +154,7 @@ def test_mac_and_post_process_match_in_every_cycle(
         "WeightBits": weight_bits,
         "FeatureBits": feature_bits,
         "AccBits": acc_bits,
+        "Packing": packing,
     }
     made = build(
         (*SOURCES, BENCH_HDL / "mac_bench.sv"),
@@ -164,5 +171,6 @@ def test_mac_and_post_process_match_in_every_cycle(
         "weight_bits": weight_bits,
         "feature_bits": feature_bits,
         "acc_bits": acc_bits,
+        "packing": packing,
     }
     simulate(made, "testbench.bench_mac", arguments, stall, seed, tmp_path)

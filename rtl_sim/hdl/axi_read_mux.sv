@@ -94,8 +94,9 @@ module axi_read_mux #(
     logic [CountBits-1:0] owner_count;
 
     sync_fifo #(
-      .Width(2),
-      .Depth(OwnerDepth)
+      .Width     (2),
+      .Depth     (OwnerDepth),
+      .Registered(1)
     ) u_owners (
       .clk_i,
       .rst_i,

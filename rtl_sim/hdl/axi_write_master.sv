@@ -1,7 +1,7 @@
 // Writes segments (address, beats) from a data stream in INCR bursts of at most 16 beats, never
 // across 4 KB.
 //
-// Requests are timed as in axi_read_master: a segment taken at a has AWVALID at a+2, the next burst
+// Requests are timed as axi_burst_request says: a segment taken at a has AWVALID at a+2, the next burst
 // follows an accept at g with AWVALID at g+2. Its W beats start at
 // max(g + 2, last beat of the burst before + 1), one a cycle while WREADY, and for as long as
 // data_valid_i holds (the source must prefetch so that it does). At most Outstanding bursts are
@@ -51,72 +51,35 @@ module axi_write_master #(
 );
 
   localparam int CountBits = $clog2(Outstanding + 1);
-  localparam logic [1:0] StIdle = 2'd0;
-  localparam logic [1:0] StCalc = 2'd1;
-  localparam logic [1:0] StReq = 2'd2;
 
   // ---- requests ----
-  logic [1:0]           state_q;
-  logic [28:0]          address_q;  // in beats
-  logic [23:0]          left_q;
-  logic [4:0]           len_q;
-  logic                 last_burst_q;
-  logic                 seg_last_q;
-  logic [CountBits-1:0] outstanding_q;
+  logic seg_last_q, aw_accept, last_burst;
 
-  logic [9:0] boundary;
-  logic [4:0] len;
+  axi_burst_request #(
+    .Outstanding(Outstanding)
+  ) u_request (
+    .clk_i,
+    .rst_i,
+    .halt_i,
+    .idle_o,
+    .seg_valid_i,
+    .seg_ready_o,
+    .seg_address_i,
+    .seg_beats_i,
+    .req_valid_o  (axi_awvalid_o),
+    .req_ready_i  (axi_awready_i),
+    .req_address_o(axi_awaddr_o),
+    .req_len_o    (axi_awlen_o),
+    .req_last_o   (last_burst),
+    .done_i       (axi_bvalid_i)
+  );
 
-  assign boundary = 10'd512 - {1'b0, address_q[8:0]};
-
-  always_comb begin
-    len = 5'd16;
-    if (boundary < 10'd16) len = boundary[4:0];
-    if (left_q < {19'd0, len}) len = left_q[4:0];
-  end
-
-  logic seg_accept, aw_accept;
-
-  assign seg_ready_o   = state_q == StIdle;
-  assign seg_accept    = seg_valid_i && seg_ready_o;
   assign aw_accept     = axi_awvalid_o && axi_awready_i;
-  assign axi_awvalid_o = state_q == StReq;
-  assign axi_awaddr_o  = {address_q, 3'b000};
-  assign axi_awlen_o   = 4'(len_q - 5'd1);
   assign axi_awsize_o  = 3'd3;
   assign axi_awburst_o = 2'b01;
-  assign idle_o        = state_q != StReq && outstanding_q == '0;
 
   always_ff @(posedge clk_i) begin
-    if (rst_i) begin
-      state_q       <= StIdle;
-      outstanding_q <= '0;
-    end else begin
-      case (state_q)
-        StIdle: if (seg_accept) state_q <= StCalc;
-        StCalc: if (!halt_i && outstanding_q < CountBits'(Outstanding)) state_q <= StReq;
-        default: if (aw_accept) state_q <= last_burst_q ? StIdle : StCalc;
-      endcase
-      if (aw_accept != axi_bvalid_i) begin
-        outstanding_q <= aw_accept ? outstanding_q + CountBits'(1) : outstanding_q - CountBits'(1);
-      end
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (seg_accept) begin
-      address_q  <= seg_address_i[31:3];
-      left_q     <= seg_beats_i;
-      seg_last_q <= seg_last_i;
-    end
-    if (state_q == StCalc) begin
-      len_q        <= len;
-      last_burst_q <= left_q == {19'd0, len};
-    end
-    if (aw_accept) begin
-      address_q <= address_q + {24'd0, len_q};
-      left_q    <= left_q - {19'd0, len_q};
-    end
+    if (seg_valid_i && seg_ready_o) seg_last_q <= seg_last_i;
   end
 
   // ---- write data ----
@@ -177,7 +140,7 @@ module axi_write_master #(
     .clk_i,
     .rst_i,
     .push_i (aw_accept),
-    .data_i (seg_last_q && last_burst_q),
+    .data_i (seg_last_q && last_burst),
     .full_o (tag_full),
     .pop_i  (axi_bvalid_i),
     .valid_o(tag_valid),
@@ -191,13 +154,7 @@ module axi_write_master #(
   assign error_response_o = axi_bresp_i;
 
   logic unused;
-  assign unused = ^{seg_address_i[2:0], queue_full, queue_count, tag_valid, tag_full, tag_count};
-
-`ifndef SYNTHESIS
-  always_ff @(posedge clk_i) begin
-    if (!rst_i && seg_accept && seg_beats_i == '0) $fatal(1, "%m: segment of no beats");
-  end
-`endif
+  assign unused = ^{queue_full, queue_count, tag_valid, tag_full, tag_count};
 
 endmodule
 

@@ -148,8 +148,11 @@ module control_regs #(
     if (running_i) class_q <= class_i;
   end
 
+  logic clear_q;  // one register: it has a thousand loads; counting starts a cycle later still
+  always_ff @(posedge clk_i) clear_q <= rst_i || start_o;
+
   always_ff @(posedge clk_i) begin
-    if (rst_i || start_o) total_q <= 32'd0;
+    if (clear_q) total_q <= 32'd0;
     else if (counting_q) total_q <= total_q + 32'd1;
   end
 
@@ -157,7 +160,7 @@ module control_regs #(
     for (genvar k = 0; k < 4; k++) begin : gen_class
       logic [31:0] count_q;
       always_ff @(posedge clk_i) begin
-        if (rst_i || start_o) count_q <= 32'd0;
+        if (clear_q) count_q <= 32'd0;
         else if (counting_q && class_q[u] == 2'(k)) count_q <= count_q + 32'd1;
       end
       assign counter[u][k] = count_q;
@@ -165,8 +168,16 @@ module control_regs #(
   end
 
   // ---- reads ----
-  logic       read_q;
-  logic [9:0] raddr_q;
+  logic        read_q;
+  logic [9:0]  raddr_q;
+  logic [31:0] counter_read;  // units there are none of read as zero
+
+  always_comb begin
+    counter_read = 32'd0;
+    for (int u = 0; u < Units; u++) begin
+      if (raddr_q[4:2] == 3'(u)) counter_read = counter[u][raddr_q[1:0]];
+    end
+  end
 
   assign axil_arready_o = !read_q && !axil_rvalid_o;
   assign axil_rresp_o   = 2'b00;
@@ -198,13 +209,7 @@ module control_regs #(
         RegFramesDone:     axil_rdata_o <= frames_done_i;
         RegBuildId:        axil_rdata_o <= BuildId;
         RegTotalCycles:    axil_rdata_o <= total_q;
-        default: begin
-          for (int u = 0; u < Units; u++) begin
-            for (int k = 0; k < 4; k++) begin
-              if (raddr_q == RegCounters + 10'(4 * u + k)) axil_rdata_o <= counter[u][k];
-            end
-          end
-        end
+        default: if (raddr_q[9:5] == RegCounters[9:5]) axil_rdata_o <= counter_read;
       endcase
     end
   end

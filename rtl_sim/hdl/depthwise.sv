@@ -135,7 +135,8 @@ module depthwise #(
   // ---- State machine ------------------------------------------------------------------------
   logic [2:0] state_q;
   logic [11:0] group_q;
-  logic group_last_q;  // group_q is the tile's last group
+  logic [11:0] group_top_q;  // the tile's last group
+  logic group_last_q;  // group_q is the tile's last group, known after PARAM
   logic [4:0] param_q;  // cycle inside PARAM
   logic [4:0] taps_all;  // k * k
   logic weights_there, stream_end, write_end;
@@ -165,7 +166,8 @@ module depthwise #(
     end else if (stream_end) begin
       group_q <= group_q + 12'd1;
     end
-    if (state_q == Wait) group_last_q <= group_q == groups - 12'd1;
+    group_top_q <= groups - 12'd1;
+    if (state_q == Param) group_last_q <= group_q == group_top_q;
     param_q <= (state_q == Param) ? param_q + 5'd1 : 5'd0;
   end
 
@@ -207,7 +209,9 @@ module depthwise #(
   logic signed [12:0] source_row_q, source_col_q;  // negative: padding
   logic signed [12:0] first_row, first_col;
   logic [2:0] border;  // k - 1
-  logic phase_last, col_last, row_last, present, emit;
+  logic phase_last, present, emit;
+  logic [11:0] col_top_q, row_top_q;  // last column and row of positions, known before STREAM
+  logic col_last_q, row_last_q;
   logic [InAddrBits-1:0] in_addr_q;
 
   assign first_row = -$signed({10'd0, pad_top});
@@ -215,18 +219,20 @@ module depthwise #(
   assign border = kernel5 ? 3'd4 : 3'd2;
   assign phase_top = kernel5 ? PhaseBits'(Phases5 - 1) : PhaseBits'(Phases3 - 1);
   assign phase_last = phase_q == phase_top;
-  assign col_last = col_q == cols + 12'(border) - 12'd1;
-  assign row_last = row_q == rows + 12'(border) - 12'd1;
-  assign stream_end = (state_q == Stream) && phase_last && col_last && row_last;
+  assign stream_end = (state_q == Stream) && phase_last && col_last_q && row_last_q;
   assign present = !source_row_q[12] && source_row_q < $signed({1'b0, in_rows}) &&
                    !source_col_q[12] && source_col_q < $signed({1'b0, in_cols});
   assign emit = (row_q >= 12'(border)) && (col_q >= 12'(border));
 
   always_ff @(posedge clk_i) begin
+    col_top_q <= cols + 12'(border) - 12'd1;  // 2 or more, so that no first one is the last
+    row_top_q <= rows + 12'(border) - 12'd1;
     if (state_q != Stream) begin
       phase_q <= '0;
       row_q <= '0;
       col_q <= '0;
+      row_last_q <= 1'b0;
+      col_last_q <= 1'b0;
       source_row_q <= first_row;
       source_col_q <= first_col;
       in_addr_q <= InAddrBits'(group_q);
@@ -235,13 +241,15 @@ module depthwise #(
     end else begin
       phase_q <= '0;
       if (present) in_addr_q <= in_addr_q + InAddrBits'(pixel_words);
-      if (!col_last) begin
+      col_last_q <= !col_last_q && col_q + 12'd1 == col_top_q;
+      if (!col_last_q) begin
         col_q <= col_q + 12'd1;
         source_col_q <= source_col_q + 13'sd1;
       end else begin
         col_q <= '0;
         source_col_q <= first_col;
         row_q <= row_q + 12'd1;
+        row_last_q <= row_q + 12'd1 == row_top_q;
         source_row_q <= source_row_q + 13'sd1;
       end
     end
@@ -339,9 +347,10 @@ module depthwise #(
   logic [MidAddrBits-1:0] mid_addr_q;
   logic [11:0] write_group_q;
   logic group_end;  // the word written is the last of its group
+  logic write_last_q;  // write_group_q is the tile's last group
 
   assign group_end = end_pipe_q[Drain-1];
-  assign write_end = group_end && (state_q == DrainState) && (write_group_q == groups - 12'd1);
+  assign write_end = group_end && (state_q == DrainState) && write_last_q;
   assign mid_we_o = write_q[RequantLatency-1];
   assign mid_addr_o = mid_addr_q;
   assign mid_bank_o = mid_bank_i;
@@ -350,6 +359,7 @@ module depthwise #(
   always_ff @(posedge clk_i) begin
     if (reset) write_q <= '0;
     else write_q <= {write_q[RequantLatency-2:0], acc_valid};
+    write_last_q <= write_group_q == group_top_q;
     if (start) begin
       mid_addr_q <= '0;
       write_group_q <= '0;

@@ -99,11 +99,12 @@ module feature_load #(
   assign start         = !active_q && head_valid && sync_ok && bank_free_i;
 
   always_ff @(posedge clk_i) begin
-    if (start) cmd_q <= head;
+    if (!active_q) cmd_q <= head;  // with the start for the last time: a register enables it
   end
 
   // Fields that the start itself needs come from the FIFO in that cycle, later from the register.
-  logic [31:0] address, row_pitch, block_pitch, last_skew;
+  logic [31:0] address, row_pitch, block_pitch, last_block_pitch;
+  logic [23:0] segment_beats, last_segment_beats;
   logic [11:0] rows, pixel_lines;
   logic [15:0] cols;
   logic [7:0]  blocks, pixel_beats, last_pixel_beats, block_lines;
@@ -116,36 +117,28 @@ module feature_load #(
   assign blocks           = cmd[program_pkg::LoadBlocksLsb +: 8];
   assign pixel_beats      = cmd[program_pkg::LoadPixelBeatsLsb +: 8];
   assign last_pixel_beats = cmd[program_pkg::LoadLastPixelBeatsLsb +: 8];
-  assign last_skew        = {8'd0, cmd[program_pkg::LoadLastSkewLsb +: 24]};
+  assign segment_beats    = cmd[program_pkg::LoadSegmentBeatsLsb +: 24];
+  assign last_segment_beats = cmd[program_pkg::LoadLastSegmentBeatsLsb +: 24];
   assign row_pitch        = cmd_q[program_pkg::LoadRowPitchLsb +: 32];
   assign block_pitch      = cmd_q[program_pkg::LoadBlockPitchLsb +: 32];
+  assign last_block_pitch = cmd_q[program_pkg::LoadLastBlockPitchLsb +: 32];
   assign pixel_lines      = cmd_q[program_pkg::LoadPixelLinesLsb +: 12];
   assign block_lines      = cmd_q[program_pkg::LoadBlockLinesLsb +: 8];
   assign one_block        = blocks == 8'd1;
 
   // ---- segments: what to ask the master for ----
   logic        seg_valid_q, seg_ready, seg_accept;
-  logic [31:0] seg_address_q, row_address_q, block_address_q, row_next, block_next;
-  logic [23:0] seg_beats_q, beats_next;
+  logic [31:0] seg_address_q, row_address_q, row_next, block_next;
+  logic [23:0] seg_beats_q;
   logic [11:0] seg_rows_q;    // rows after this one
   logic [7:0]  seg_blocks_q;  // blocks after this one
   logic        seg_row_end, next_is_last;
 
   assign seg_accept   = seg_valid_q && seg_ready;
   assign seg_row_end  = seg_blocks_q == 8'd0;
-  assign row_next     = start ? address : row_address_q + row_pitch;
-  assign block_next   = start || seg_row_end ? row_next : block_address_q + block_pitch;
+  assign row_next     = row_address_q + row_pitch;
+  assign block_next   = seg_address_q + (seg_blocks_q == 8'd1 ? last_block_pitch : block_pitch);
   assign next_is_last = start || seg_row_end ? one_block : seg_blocks_q == 8'd1;
-
-  // Shifts and adds, so that the multiplier stays out of the DSP blocks.
-  function automatic logic [23:0] times(input logic [15:0] a, input logic [7:0] b);
-    times = 24'd0;
-    for (int i = 0; i < 8; i++) begin
-      if (b[i]) times = times + ({8'd0, a} << i);
-    end
-  endfunction
-
-  assign beats_next = times(cols, next_is_last ? last_pixel_beats : pixel_beats);
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -159,15 +152,15 @@ module feature_load #(
 
   always_ff @(posedge clk_i) begin
     if (start || seg_accept) begin
-      block_address_q <= block_next;
-      seg_address_q   <= next_is_last ? block_next - last_skew : block_next;
-      seg_beats_q     <= beats_next;
+      seg_beats_q <= next_is_last ? last_segment_beats : segment_beats;
       if (start || seg_row_end) begin
-        row_address_q <= row_next;
+        row_address_q <= start ? address : row_next;
+        seg_address_q <= start ? address : row_next;
         seg_blocks_q  <= blocks - 8'd1;
         seg_rows_q    <= start ? rows - 12'd1 : seg_rows_q - 12'd1;
       end else begin
-        seg_blocks_q <= seg_blocks_q - 8'd1;
+        seg_address_q <= block_next;
+        seg_blocks_q  <= seg_blocks_q - 8'd1;
       end
     end
   end
@@ -212,14 +205,17 @@ module feature_load #(
   logic [AddrBits-1:0] block_q;        // the same of the row's first pixel
   logic [AddrBits-1:0] row_next_q;     // first line of the next row
   logic                first_q, first_block_q;
-  logic                pixel_end, segment_end, row_end, tile_end;
+  logic                pixel_end_q;    // beats_q is 0
+  logic                col_end_q;      // cols_q is 0
+  logic                block_end_q;    // blocks_q is 0
+  logic                last_row_q;     // rows_q is 0
+  logic                segment_end, row_end, tile_end;
   logic [AddrBits-1:0] pixel_next, block_line_next, jump;
   logic                sub_end;
 
-  assign pixel_end       = beats_q == 8'd0;
-  assign segment_end     = pixel_end && cols_q == 16'd0;
-  assign row_end         = segment_end && blocks_q == 8'd0;
-  assign tile_end        = beat && active_q && row_end && rows_q == 12'd0;
+  assign segment_end     = pixel_end_q && col_end_q;
+  assign row_end         = segment_end && block_end_q;
+  assign tile_end        = beat && active_q && row_end && last_row_q;
   assign pixel_next      = pixel_q + AddrBits'(pixel_lines);
   assign block_line_next = block_q + AddrBits'(block_lines);
   assign sub_end         = SubBanks == 1 || sub_q == SubBits'(SubBanks - 1);
@@ -230,9 +226,16 @@ module feature_load #(
     if (row_end && !one_block) jump = row_next_q;
   end
 
-  logic [7:0] block_beats_next;
-  assign block_beats_next = (row_end ? one_block : blocks_q == 8'd1) ? last_pixel_beats
-                                                                     : pixel_beats;
+  // Beats of the next pixel, and whether it is one, from the block that it lies in.
+  logic       next_pixel_last;  // the next pixel is in the last block
+  logic [7:0] next_beats;
+
+  always_comb begin
+    if (start || row_end) next_pixel_last = one_block;
+    else if (segment_end) next_pixel_last = blocks_q == 8'd1;
+    else next_pixel_last = block_end_q;
+  end
+  assign next_beats = next_pixel_last ? last_pixel_beats : pixel_beats;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
@@ -252,7 +255,11 @@ module feature_load #(
       rows_q        <= rows - 12'd1;
       blocks_q      <= blocks - 8'd1;
       cols_q        <= cols - 16'd1;
-      beats_q       <= (one_block ? last_pixel_beats : pixel_beats) - 8'd1;
+      beats_q       <= next_beats - 8'd1;
+      pixel_end_q   <= next_beats == 8'd1;
+      col_end_q     <= cols == 16'd1;
+      block_end_q   <= one_block;
+      last_row_q    <= rows == 12'd1;
       sub_q         <= '0;
       line_q        <= bank_line;
       pixel_q       <= bank_line;
@@ -261,24 +268,29 @@ module feature_load #(
       first_block_q <= 1'b1;
     end else if (beat) begin
       first_q <= 1'b0;
-      if (!pixel_end) begin
-        beats_q <= beats_q - 8'd1;
+      if (!pixel_end_q) begin
+        beats_q     <= beats_q - 8'd1;
+        pixel_end_q <= beats_q == 8'd1;
         sub_q   <= sub_end ? '0 : sub_q + SubBits'(1);
         if (sub_end) line_q <= line_q + AddrBits'(1);
       end else begin
-        sub_q   <= '0;
-        line_q  <= jump;
-        pixel_q <= jump;
+        sub_q       <= '0;
+        line_q      <= jump;
+        pixel_q     <= jump;
+        beats_q     <= next_beats - 8'd1;
+        pixel_end_q <= next_beats == 8'd1;
         if (!segment_end) begin
-          beats_q <= (blocks_q == 8'd0 ? last_pixel_beats : pixel_beats) - 8'd1;
-          cols_q  <= cols_q - 16'd1;
+          cols_q    <= cols_q - 16'd1;
+          col_end_q <= cols_q == 16'd1;
         end else begin
-          beats_q       <= block_beats_next - 8'd1;
           cols_q        <= cols - 16'd1;
+          col_end_q     <= cols == 16'd1;
           block_q       <= jump;
           first_block_q <= row_end;
           blocks_q      <= row_end ? blocks - 8'd1 : blocks_q - 8'd1;
+          block_end_q   <= next_pixel_last;
           if (row_end) rows_q <= rows_q - 12'd1;
+          if (row_end) last_row_q <= rows_q == 12'd1;
           if (first_block_q) row_next_q <= pixel_next;
         end
       end

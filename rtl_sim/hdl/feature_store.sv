@@ -138,7 +138,8 @@ module feature_store #(
   assign one_pixel          = run_pixels == 12'd1;
 
   // ---- groups and segments ----
-  logic        open, seg_valid, seg_ready, seg_accept, last_group, last_segment, group_end;
+  logic        open, seg_valid, seg_ready, seg_accept, group_end;
+  logic        last_group, last_segment;  // registers: groups_q, segments_q is 0
   logic [11:0] groups_q;        // after the present one
   logic [12:0] segments_q;      // after the present one
   logic [1:0]  phase_q;         // of the present one
@@ -147,8 +148,6 @@ module feature_store #(
   logic [15:0] group_beats_q;   // beats per segment in this group
 
   assign open         = state_q == StOpen && bank_full_i;
-  assign last_group   = groups_q == 12'd0;
-  assign last_segment = segments_q == 13'd0;
   assign seg_valid    = state_q == StSegments;
   assign seg_accept   = seg_valid && seg_ready;
   assign row_step     = !to_depth || phase_q == 2'd3;
@@ -169,19 +168,23 @@ module feature_store #(
   always_ff @(posedge clk_i) begin
     if (start) begin
       groups_q        <= head[program_pkg::StoreOutGroupsLsb +: 12] - 12'd1;
+      last_group      <= head[program_pkg::StoreOutGroupsLsb +: 12] == 12'd1;
       group_address_q <= head[program_pkg::StoreAddressLsb +: 32];
     end else if (group_end) begin
       groups_q        <= groups_q - 12'd1;
+      last_group      <= groups_q == 12'd1;
       group_address_q <= group_address_q + block_pitch;
     end
     if (open) begin
       seg_address_q <= last_group ? group_address_q - last_skew : group_address_q;
-      group_beats_q <= last_group ? last_segment_beats : segment_beats;
+      group_beats_q <= open_beats;
       segments_q    <= segments - 13'd1;
+      last_segment  <= segments == 13'd1;
       phase_q       <= 2'd0;
     end else if (seg_accept) begin
       seg_address_q <= seg_address_q + (row_step ? row_pitch : phase_pitch);
       segments_q    <= segments_q - 13'd1;
+      last_segment  <= segments_q == 13'd1;
       phase_q       <= phase_q + 2'd1;
     end
   end
@@ -265,14 +268,17 @@ module feature_store #(
   );
 
   // ---- beats ----
-  logic        w_ready, w_beat, segment_end, first_q;
+  logic        w_ready, w_beat, first_q;
   logic [63:0] w_data;
   logic [15:0] w_beats_q;     // beats of the segment after the present one
   logic [12:0] w_segments_q;  // segments of the group after the present one
+  logic        w_end_q, w_last_q;  // there are none of the one, of the other
+  logic [15:0] open_beats;    // beats per segment of the group that is opened
 
   assign w_beat      = line_valid && w_ready;
-  assign segment_end = w_beats_q == 16'd0;
-  assign group_end   = w_beat && segment_end && w_segments_q == 13'd0;
+  assign group_end   = w_beat && w_end_q && w_last_q;
+
+  assign open_beats  = last_group ? last_segment_beats : segment_beats;
 
   if (LineBeats == 1) begin : gen_whole
     assign w_data   = line;
@@ -291,11 +297,17 @@ module feature_store #(
     if (start) first_q <= 1'b1;
     else if (w_beat) first_q <= 1'b0;
     if (open) begin
-      w_beats_q    <= (last_group ? last_segment_beats : segment_beats) - 16'd1;
+      w_beats_q    <= open_beats - 16'd1;
+      w_end_q      <= open_beats == 16'd1;
       w_segments_q <= segments - 13'd1;
+      w_last_q     <= segments == 13'd1;
     end else if (w_beat) begin
-      w_beats_q <= segment_end ? group_beats_q - 16'd1 : w_beats_q - 16'd1;
-      if (segment_end) w_segments_q <= w_segments_q - 13'd1;
+      w_beats_q <= w_end_q ? group_beats_q - 16'd1 : w_beats_q - 16'd1;
+      w_end_q   <= w_end_q ? group_beats_q == 16'd1 : w_beats_q == 16'd1;
+      if (w_end_q) begin
+        w_segments_q <= w_segments_q - 13'd1;
+        w_last_q     <= w_segments_q == 13'd1;
+      end
     end
   end
 

@@ -5,7 +5,8 @@
 // accumulator: after an issue with issue_last_i the vector is valid at c + 5 + L for one cycle, with
 // the flags of that issue. One issue a cycle, no stall. Every stage moves only where it holds data.
 // The product is registered once: with its operands and the first adder of the tree it fits one DSP
-// block. Sums wrap modulo 2^AccBits, which is exact where the final one fits. Weight
+// block. With Packing, the output lanes 2p and 2p + 1 share one (mac_packed_product); stages and
+// sums stay the same. Sums wrap modulo 2^AccBits, which is exact where the final one fits. Weight
 // lane (o, i) is at weight_data_i[(o*InLanes + i)*WeightBits +: WeightBits].
 `default_nettype none
 
@@ -15,6 +16,7 @@ module mac_array #(
   parameter int WeightBits = 16,
   parameter int FeatureBits = 8,
   parameter int AccBits = 32,
+  parameter int Packing = 0,  // 1: two products a multiplier; OutLanes is even then
   localparam int PixelBits = InLanes * FeatureBits
 ) (
   input  wire                                      clk_i,
@@ -79,42 +81,86 @@ module mac_array #(
   logic [PixelBits-1:0] features;
   assign features = pad_q[1] ? {InLanes{pad_value2_q}} : mid_q[1] ? mid_data_i : in_data_i;
 
-  for (genvar i = 0; i < InLanes; i++) begin : gen_feature
-    logic signed [FeatureBits:0] x_q;
-    always_ff @(posedge clk_i) begin
-      if (valid_q[1]) x_q <= $signed({1'b0, features[i*FeatureBits+:FeatureBits]});
+  logic [OutLanes*InLanes*ProductBits-1:0] products;  // lane (o, i), as the weights
+  logic [OutLanes*InLanes-1:0] carries;  // to be added to the product
+
+  if (Packing != 0) begin : gen_packed
+    for (genvar p = 0; p < OutLanes / 2; p++) begin : gen_pair
+      for (genvar i = 0; i < InLanes; i++) begin : gen_product
+        localparam int Low = 2 * p * InLanes + i;
+        localparam int High = Low + InLanes;
+        mac_packed_product #(
+          .WeightBits (WeightBits),
+          .FeatureBits(FeatureBits)
+        ) u_product (
+          .clk_i,
+          .operand_enable_i(valid_q[1]),
+          .product_enable_i(valid_q[2]),
+          .low_weight_i    (weight_data_i[Low*WeightBits+:WeightBits]),
+          .high_weight_i   (weight_data_i[High*WeightBits+:WeightBits]),
+          .feature_i       (features[i*FeatureBits+:FeatureBits]),
+          .low_o           (products[Low*ProductBits+:ProductBits]),
+          .high_o          (products[High*ProductBits+:ProductBits]),
+          .borrow_o        (carries[High])
+        );
+        assign carries[Low] = 1'b0;
+      end
     end
+  end else begin : gen_single
+    for (genvar i = 0; i < InLanes; i++) begin : gen_feature
+      logic signed [FeatureBits:0] x_q;
+      always_ff @(posedge clk_i) begin
+        if (valid_q[1]) x_q <= $signed({1'b0, features[i*FeatureBits+:FeatureBits]});
+      end
+      for (genvar o = 0; o < OutLanes; o++) begin : gen_product
+        logic signed [WeightBits-1:0] w_q;
+        logic signed [ProductBits-1:0] product_q;
+        always_ff @(posedge clk_i) begin
+          if (valid_q[1])
+            w_q <= $signed(weight_data_i[(o*InLanes+i)*WeightBits+:WeightBits]);
+          if (valid_q[2]) product_q <= ProductBits'(x_q * w_q);
+        end
+        assign products[(o*InLanes+i)*ProductBits+:ProductBits] = product_q;
+      end
+    end
+    assign carries = '0;
   end
 
   for (genvar o = 0; o < OutLanes; o++) begin : gen_lane
-    logic [InLanes*ProductBits-1:0] products;
     logic signed [SumBits-1:0] sum;
-    logic signed [AccBits-1:0] acc_q;
+    logic signed [AccBits-1:0] base, acc_q;
+    assign base = first_q[Stages-1] ? AccBits'(0) : acc_q;
 
-    for (genvar i = 0; i < InLanes; i++) begin : gen_product
-      logic signed [WeightBits-1:0] w_q;
-      logic signed [ProductBits-1:0] product_q;
-      always_ff @(posedge clk_i) begin
-        if (valid_q[1])
-          w_q <= $signed(weight_data_i[(o*InLanes+i)*WeightBits+:WeightBits]);
-        if (valid_q[2]) product_q <= ProductBits'(gen_feature[i].x_q * w_q);
-      end
-      assign products[i*ProductBits+:ProductBits] = product_q;
-    end
-
-    adder_tree #(
-      .Terms   (InLanes),
-      .TermBits(ProductBits)
-    ) u_tree (
-      .clk_i,
-      .enable_i(level_enable),
-      .terms_i (products),
-      .sum_o   (sum)
-    );
-
-    always_ff @(posedge clk_i) begin
-      if (valid_q[Stages-1])
-        acc_q <= AccBits'(sum) + (first_q[Stages-1] ? AccBits'(0) : acc_q);
+    if (Packing != 0 && o % 2 == 1) begin : gen_high
+      logic carry, unused;
+      logic signed [AccBits:0] total;
+      carry_adder_tree #(
+        .Terms   (InLanes),
+        .TermBits(ProductBits)
+      ) u_tree (
+        .clk_i,
+        .enable_i (level_enable),
+        .terms_i  (products[o*InLanes*ProductBits+:InLanes*ProductBits]),
+        .carries_i(carries[o*InLanes+:InLanes]),
+        .sum_o    (sum),
+        .carry_o  (carry)
+      );
+      assign total = $signed({AccBits'(sum), 1'b1}) + $signed({base, carry});
+      always_ff @(posedge clk_i) if (valid_q[Stages-1]) acc_q <= total[AccBits:1];
+      assign unused = total[0];
+    end else begin : gen_plain
+      logic unused;
+      adder_tree #(
+        .Terms   (InLanes),
+        .TermBits(ProductBits)
+      ) u_tree (
+        .clk_i,
+        .enable_i(level_enable),
+        .terms_i (products[o*InLanes*ProductBits+:InLanes*ProductBits]),
+        .sum_o   (sum)
+      );
+      always_ff @(posedge clk_i) if (valid_q[Stages-1]) acc_q <= AccBits'(sum) + base;
+      assign unused = ^carries[o*InLanes+:InLanes];
     end
     assign vector_o[o*AccBits+:AccBits] = acc_q;
   end
@@ -123,6 +169,8 @@ module mac_array #(
   initial begin
     if (AccBits < ProductBits)
       $fatal(1, "%m: AccBits %0d below %0d of one product", AccBits, ProductBits);
+    if (Packing != 0 && OutLanes % 2 != 0)
+      $fatal(1, "%m: Packing needs an even number of lanes, not %0d", OutLanes);
   end
 `endif
 endmodule

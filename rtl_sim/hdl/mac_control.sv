@@ -11,9 +11,11 @@
 // WAIT is left with claim_o, which reserves an output bank (bank_token) and hands the settings of
 // the group to the post-process; the banks alternate. Each bank is given back by the feature store.
 // An issue at c reads its features and its weight word at c (re, address; data at c + 2).
-// Addresses are sums of running bases: no multiplier but pitch = columns * pixel_words, built of
-// shifted adds over two cycles. A source row or column above or left of the first one present
-// leaves the address where it is, so no negative address arises; such an issue has issue_pad_o.
+// Addresses are sums of running bases, no multiplier is needed. A source row or column above or left
+// of the first one present leaves the address where it is, so no negative address arises; such an
+// issue has issue_pad_o. Kernels above 1 only may be padded.
+// Where a loop ends is known one cycle ahead: each counter counts down and has a register that says
+// whether it is at its last value, so that an issue is two LUTs away from registers.
 `default_nettype none
 
 module mac_control #(
@@ -118,32 +120,29 @@ module mac_control #(
     .count_o(cmd_count)
   );
 
-  logic [11:0] rows, cols, in_rows, in_cols, groups, pixel_words, out_groups;
+  logic [11:0] rows, cols, in_rows, in_cols, groups, pixel_words;
   logic [1:0] pool;
   logic [7:0] pad_cycles;
   logic source_mid, release_weights, pooled;
-  logic signed [12:0] first_row, first_col;
   assign rows = cfg_q[program_pkg::MacRowsLsb+:12];
   assign cols = cfg_q[program_pkg::MacColsLsb+:12];
   assign in_rows = cfg_q[program_pkg::MacInRowsLsb+:12];
   assign in_cols = cfg_q[program_pkg::MacInColsLsb+:12];
   assign groups = cfg_q[program_pkg::MacGroupsLsb+:12];
   assign pixel_words = cfg_q[program_pkg::MacPixelWordsLsb+:12];
-  assign out_groups = cfg_q[program_pkg::MacOutGroupsLsb+:12];
   assign pool = cfg_q[program_pkg::MacPoolLsb+:2];
   assign pad_cycles = cfg_q[program_pkg::MacPadCyclesLsb+:8];
   assign source_mid = cfg_q[program_pkg::MacSourceMidLsb];
   assign release_weights = cfg_q[program_pkg::MacReleaseWeightsLsb];
   assign pooled = pool != 2'd0;
-  assign first_row = -$signed({10'd0, cfg_q[program_pkg::MacPadTopLsb+:3]});
-  assign first_col = -$signed({10'd0, cfg_q[program_pkg::MacPadLeftLsb+:3]});
 
   // ---- State machine ------------------------------------------------------------------------
   logic [1:0] state_q;
   logic bank_q;  // bank of the next claim
   logic group_bank_q;  // bank of the group in RUN
   logic [11:0] group_q;
-  logic group_last_q;
+  logic [11:0] groups_left_q;  // output groups after this one
+  logic group_last_q;  // there are none
   logic weights_there, wait_pass, run_end;
 
   assign start = (state_q == Idle) && cmd_valid &&
@@ -173,130 +172,156 @@ module mac_control #(
     if (start) begin
       cfg_q <= cmd;
       group_q <= '0;
+      groups_left_q <= cmd[program_pkg::MacOutGroupsLsb+:12] - 12'd1;
+      group_last_q <= cmd[program_pkg::MacOutGroupsLsb+:12] == 12'd1;
       weight_base_q <= '0;
       param_offset_q <= '0;
       source_base_q <= '0;
     end else if (run_end) begin
       group_q <= group_q + 12'd1;
+      groups_left_q <= groups_left_q - 12'd1;
+      group_last_q <= groups_left_q == 12'd1;
       source_base_q <= source_base_q + AddrBits'(cfg_q[program_pkg::MacGroupStepLsb+:12]);
       if (!release_weights) begin
         weight_base_q <= weight_base_q + OffsetBits'(cfg_q[program_pkg::MacGroupWordsLsb+:12]);
         param_offset_q <= param_offset_q + OffsetBits'(cfg_q[program_pkg::MacParamWordsLsb+:8]);
       end
     end
-    if (state_q == Wait) begin
-      group_last_q <= group_last;
-      group_bank_q <= bank_q;
-    end
+    if (state_q == Wait) group_bank_q <= bank_q;
   end
-  logic group_last;
-  assign group_last = group_q == out_groups - 12'd1;
 
   // ---- RUN: loop counters -------------------------------------------------------------------
-  logic [11:0] channel_q, row_q, col_q;
-  logic [2:0] kernel_row_q, kernel_col_q;
+  // Ends of the loops, from the command: valid from the end of the first WAIT cycle on.
+  logic [11:0] group_top_q, col_top_q;  // input groups and windows of a row, less one
+  logic one_group_q, one_col_q;
+  logic pooled_q, max_pool_q, padded_q, one_pad_q;
+  logic [7:0] pad_top_q;
+
+  always_ff @(posedge clk_i) begin
+    group_top_q <= groups - 12'd1;
+    one_group_q <= groups == 12'd1;
+    col_top_q <= (pooled ? {1'b0, cols[11:1]} : cols) - 12'd1;
+    one_col_q <= (pooled ? {1'b0, cols[11:1]} : cols) == 12'd1;
+    pooled_q <= pooled;
+    max_pool_q <= pool == MaxPool;
+    padded_q <= pad_cycles != 8'd0;
+    one_pad_q <= pad_cycles == 8'd1;
+    pad_top_q <= pad_cycles - 8'd1;
+  end
+
+  logic [11:0] channels_left_q, rows_left_q, cols_left_q;  // after the present one
+  logic channel_last_q, row_last_q, col_last_q;
+  logic first_col_q;  // first window of its row
+  logic kernel_col_last, kernel_row_last;
   logic [1:0] pixel_q;
   logic first_q;  // first product of its pixel
   logic tile_first_q;
   logic padding_q;  // idle cycles after a vector
-  logic [7:0] pad_q;
+  logic [7:0] pads_left_q;
+  logic pad_last_q;
   logic final_q;  // the group's last product is issued
-  logic issue, channel_last, kernel_col_last, kernel_row_last, pixel_last, col_last, row_last;
-  logic product_last, window_last, group_done, vector_done, pad_after;
-  logic [7:0] group_steps_q;
-  logic [11:0] post_q, post_d;  // cycles until the post-process can take the next vector
-  logic post_busy_q;
+  logic issue, product_last, pixel_last, window_last, group_done, vector_done;
+  logic [11:0] post_q, post_load_q;  // cycles until the post-process can take the next vector
+  logic post_busy_q, post_load_busy_q;
 
-  if (ConvKernelMax > 1) begin : gen_kernel
-    logic [2:0] kernel;
-    assign kernel = cfg_q[program_pkg::MacKernelLsb+:3];
-    assign kernel_col_last = kernel_col_q == kernel - 3'd1;
-    assign kernel_row_last = kernel_row_q == kernel - 3'd1;
-  end else begin : gen_point
-    assign kernel_col_last = 1'b1;
-    assign kernel_row_last = 1'b1;
-  end
-  assign issue = (state_q == Run) && !padding_q && !(vector_done && post_busy_q);
-  assign channel_last = channel_q == groups - 12'd1;
-  assign product_last = channel_last && kernel_col_last && kernel_row_last;
-  assign pixel_last = !pooled || pixel_q == 2'd3;
+  assign product_last = channel_last_q && kernel_col_last && kernel_row_last;
+  assign pixel_last = !pooled_q || pixel_q == 2'd3;
   assign window_last = product_last && pixel_last;
-  assign col_last = col_q == (pooled ? {1'b0, cols[11:1]} : cols) - 12'd1;
-  assign row_last = row_q == (pooled ? {1'b0, rows[11:1]} : rows) - 12'd1;
-  assign group_done = window_last && col_last && row_last;
-  assign vector_done = product_last && (pool != MaxPool || pixel_last);
-  assign pad_after = vector_done && pad_cycles != 8'd0;
-  assign run_end = (issue && group_done && pad_cycles == 8'd0) ||
-                   (padding_q && pad_q == pad_cycles && final_q);
+  assign group_done = window_last && col_last_q && row_last_q;
+  assign vector_done = product_last && (!max_pool_q || pixel_q == 2'd3);
+  assign issue = (state_q == Run) && !padding_q && !(vector_done && post_busy_q);
+  assign run_end = (issue && group_done && !padded_q) || (padding_q && pad_last_q && final_q);
 
+  // Until RUN the counters follow the command itself: the ends may be one cycle behind.
   always_ff @(posedge clk_i) begin
     if (state_q != Run) begin
-      channel_q <= '0;
-      kernel_row_q <= '0;
-      kernel_col_q <= '0;
+      channels_left_q <= groups - 12'd1;
+      channel_last_q <= groups == 12'd1;
       pixel_q <= '0;
-      row_q <= '0;
-      col_q <= '0;
+      rows_left_q <= (pooled ? {1'b0, rows[11:1]} : rows) - 12'd1;
+      row_last_q <= (pooled ? {1'b0, rows[11:1]} : rows) == 12'd1;
+      cols_left_q <= (pooled ? {1'b0, cols[11:1]} : cols) - 12'd1;
+      col_last_q <= (pooled ? {1'b0, cols[11:1]} : cols) == 12'd1;
+      first_col_q <= 1'b1;
       first_q <= 1'b1;
       tile_first_q <= group_q == 12'd0;
     end else if (issue) begin
       first_q <= product_last;
-      channel_q <= channel_last ? 12'd0 : channel_q + 12'd1;
-      if (channel_last) kernel_col_q <= kernel_col_last ? 3'd0 : kernel_col_q + 3'd1;
-      if (channel_last && kernel_col_last)
-        kernel_row_q <= kernel_row_last ? 3'd0 : kernel_row_q + 3'd1;
+      channels_left_q <= channel_last_q ? group_top_q : channels_left_q - 12'd1;
+      channel_last_q <= channel_last_q ? one_group_q : channels_left_q == 12'd1;
       if (product_last) begin
         tile_first_q <= 1'b0;
-        if (pooled) pixel_q <= pixel_q + 2'd1;
+        if (pooled_q) pixel_q <= pixel_q + 2'd1;
       end
       if (window_last) begin
-        col_q <= col_last ? 12'd0 : col_q + 12'd1;
-        if (col_last) row_q <= row_q + 12'd1;
+        first_col_q <= col_last_q;
+        cols_left_q <= col_last_q ? col_top_q : cols_left_q - 12'd1;
+        col_last_q <= col_last_q ? one_col_q : cols_left_q == 12'd1;
+        if (col_last_q) begin
+          rows_left_q <= rows_left_q - 12'd1;
+          row_last_q <= rows_left_q == 12'd1;
+        end
       end
     end
   end
 
-  always_comb begin
-    post_d = (post_q == 12'd0) ? 12'd0 : post_q - 12'd1;
-    if (issue && vector_done)
-      post_d = (cfg_q[program_pkg::MacRawLsb] ? 12'(group_steps_q) << SliceShift
-                                              : 12'(group_steps_q)) - 12'd1;
+  if (ConvKernelMax > 1) begin : gen_kernel
+    logic [2:0] kernel, col_left_q, row_left_q;
+    logic col_end_q, row_end_q;
+    assign kernel = cfg_q[program_pkg::MacKernelLsb+:3];
+    assign kernel_col_last = col_end_q;
+    assign kernel_row_last = row_end_q;
+    always_ff @(posedge clk_i) begin
+      if (state_q != Run) begin
+        col_left_q <= kernel - 3'd1;
+        col_end_q <= kernel == 3'd1;
+        row_left_q <= kernel - 3'd1;
+        row_end_q <= kernel == 3'd1;
+      end else if (issue && channel_last_q) begin
+        col_left_q <= col_end_q ? kernel - 3'd1 : col_left_q - 3'd1;
+        col_end_q <= col_end_q ? kernel == 3'd1 : col_left_q == 3'd1;
+        if (col_end_q) begin
+          row_left_q <= row_end_q ? kernel - 3'd1 : row_left_q - 3'd1;
+          row_end_q <= row_end_q ? kernel == 3'd1 : row_left_q == 3'd1;
+        end
+      end
+    end
+  end else begin : gen_point
+    assign kernel_col_last = 1'b1;
+    assign kernel_row_last = 1'b1;
   end
 
+  // Steps of the group's vectors, less one, chosen in WAIT.
+  logic [11:0] claim_cycles;
+  assign claim_cycles = cfg_q[program_pkg::MacRawLsb] ? 12'(claim_steps_o) << SliceShift
+                                                      : 12'(claim_steps_o);
   always_ff @(posedge clk_i) begin
-    post_q <= reset ? 12'd0 : post_d;
-    post_busy_q <= !reset && post_d != 12'd0;
-    if (state_q == Wait) group_steps_q <= claim_steps_o;
+    if (state_q == Wait) begin
+      post_load_q <= claim_cycles - 12'd1;
+      post_load_busy_q <= claim_cycles != 12'd1;
+    end
+    if (reset) begin
+      post_q <= 12'd0;
+      post_busy_q <= 1'b0;
+    end else if (issue && vector_done) begin
+      post_q <= post_load_q;
+      post_busy_q <= post_load_busy_q;
+    end else if (post_busy_q) begin
+      post_q <= post_q - 12'd1;
+      post_busy_q <= post_q != 12'd1;
+    end
   end
 
   always_ff @(posedge clk_i) begin
     if (reset) padding_q <= 1'b0;
-    else if (issue) padding_q <= pad_after;
-    else if (pad_q == pad_cycles) padding_q <= 1'b0;
-    pad_q <= padding_q ? pad_q + 8'd1 : 8'd1;
+    else if (issue) padding_q <= vector_done && padded_q;
+    else if (pad_last_q) padding_q <= 1'b0;
+    pads_left_q <= padding_q ? pads_left_q - 8'd1 : pad_top_q;
+    pad_last_q <= padding_q ? pads_left_q == 8'd1 : one_pad_q;
     if (issue) final_q <= group_done;
   end
 
-  // ---- RUN: source row and column, source address ----------------------------------------------
-  // pitch is valid from the first RUN cycle on, the earliest to compute an address with it.
-  logic [AddrBits-1:0] pitch_low_d, pitch_high_d, pitch_low_q, pitch_high_q, pitch, pitch_word;
-  logic [11:0] pitch_cols;
-  assign pitch_cols = source_mid ? cols : in_cols;
-  assign pitch_word = AddrBits'(pixel_words);
-  always_comb begin
-    pitch_low_d = '0;
-    pitch_high_d = '0;
-    for (int b = 0; b < 6; b++) begin
-      if (pitch_cols[b]) pitch_low_d = pitch_low_d + (pitch_word << b);
-      if (pitch_cols[b+6]) pitch_high_d = pitch_high_d + (pitch_word << b);
-    end
-  end
-  always_ff @(posedge clk_i) begin
-    pitch_low_q <= pitch_low_d;
-    pitch_high_q <= pitch_high_d;
-  end
-  assign pitch = pitch_low_q + (pitch_high_q << 6);
-
+  // ---- RUN: source address ----------------------------------------------------------------------
   // Addresses at tap (0, 0), input group 0, unless said otherwise.
   logic [AddrBits-1:0] addr_q;  // of this issue
   logic [AddrBits-1:0] tap_q;  // of this tap
@@ -306,59 +331,37 @@ module mac_control #(
   logic [AddrBits-1:0] right_q;  // of this window's pixel 1
   logic [AddrBits-1:0] row_base_q;  // of this row's first window
   logic [AddrBits-1:0] down_q;  // of pixel 2 of this row's first window
+  logic [AddrBits-1:0] row_words, col_words;  // to the next source row, column
   logic [AddrBits-1:0] next_base, next_step, next_addr;
-  // Source row and column (negative: padding) of this tap, of the pixel and of the window.
-  logic signed [12:0] tap_y_q, tap_x_q, pixel_y_q, pixel_x_q, window_y_q, window_x_q;
-  logic signed [12:0] next_y, next_x;
-  logic signed [12:0] step_y, step_x;  // the row or column moved away from
+  logic stays;  // the row or column moved away from is padding
+  logic right, down;  // the move is to the next column, row
 
+  // Where the address goes: the innermost loop that is not at its end.
+  logic to_channel, to_tap, to_tap_row, to_pixel_right, to_pixel_down, to_window, to_row;
+  assign to_channel = !channel_last_q;
+  assign to_tap = channel_last_q && !kernel_col_last;
+  assign to_tap_row = channel_last_q && kernel_col_last && !kernel_row_last;
+  assign to_pixel_right = product_last && !pixel_last && !pixel_q[0];
+  assign to_pixel_down = product_last && !pixel_last && pixel_q[0];
+  assign to_window = window_last && !col_last_q;
+  assign to_row = window_last && col_last_q;
+  assign right = to_tap || to_pixel_right || to_window;
+  assign down = to_tap_row || to_pixel_down || to_row;
+
+  assign row_words = AddrBits'(cfg_q[program_pkg::MacRowWordsLsb+:20]);
+  assign col_words = AddrBits'(pixel_words);
+  assign next_base = (to_channel ? addr_q : '0) | (to_tap ? tap_q : '0) |
+                     (to_tap_row ? tap_row_q : '0) | (to_pixel_right ? pixel_base_q : '0) |
+                     (to_pixel_down || (to_window && !pooled_q) ? window_q : '0) |
+                     (to_window && pooled_q ? right_q : '0) |
+                     (to_row ? (pooled_q ? down_q : row_base_q) : '0);
   always_comb begin
-    next_base = addr_q;
     next_step = AddrBits'(1);
-    next_y = tap_y_q;
-    next_x = tap_x_q;
-    step_y = 13'sd0;
-    step_x = 13'sd0;
-    if (channel_last) begin
-      if (!kernel_col_last) begin
-        next_base = tap_q;
-        next_step = pitch_word;
-        next_x = tap_x_q + 13'sd1;
-        step_x = tap_x_q;
-      end else if (!kernel_row_last) begin
-        next_base = tap_row_q;
-        next_step = pitch;
-        next_y = tap_y_q + 13'sd1;
-        next_x = pixel_x_q;
-        step_y = tap_y_q;
-      end else if (!pixel_last && !pixel_q[0]) begin
-        next_base = pixel_base_q;
-        next_step = pitch_word;
-        next_y = pixel_y_q;
-        next_x = pixel_x_q + 13'sd1;
-        step_x = pixel_x_q;
-      end else if (!pixel_last) begin
-        next_base = window_q;
-        next_step = pitch;
-        next_y = window_y_q + 13'sd1;
-        next_x = window_x_q;
-        step_y = window_y_q;
-      end else if (!col_last) begin
-        next_base = pooled ? right_q : window_q;
-        next_step = pitch_word;
-        step_x = pooled ? window_x_q + 13'sd1 : window_x_q;
-        next_y = window_y_q;
-        next_x = step_x + 13'sd1;
-      end else begin
-        next_base = pooled ? down_q : row_base_q;
-        next_step = pitch;
-        step_y = pooled ? window_y_q + 13'sd1 : window_y_q;
-        next_y = step_y + 13'sd1;
-        next_x = first_col;
-      end
-    end
-    next_addr = next_base + ((step_y[12] || step_x[12]) ? AddrBits'(0) : next_step);
+    if (right) next_step = col_words;
+    if (down) next_step = row_words;
+    if (stays) next_step = '0;
   end
+  assign next_addr = next_base + next_step;
 
   always_ff @(posedge clk_i) begin
     if (state_q != Run) begin
@@ -368,32 +371,98 @@ module mac_control #(
       pixel_base_q <= source_base_q;
       window_q <= source_base_q;
       row_base_q <= source_base_q;
-      tap_y_q <= first_row;
-      tap_x_q <= first_col;
-      pixel_y_q <= first_row;
-      pixel_x_q <= first_col;
-      window_y_q <= first_row;
-      window_x_q <= first_col;
     end else if (issue) begin
       addr_q <= next_addr;
-      tap_y_q <= next_y;
-      tap_x_q <= next_x;
-      if (channel_last) tap_q <= next_addr;
-      if (channel_last && kernel_col_last) tap_row_q <= next_addr;
+      if (channel_last_q) tap_q <= next_addr;
+      if (channel_last_q && kernel_col_last) tap_row_q <= next_addr;
       if (product_last) begin
         pixel_base_q <= next_addr;
-        pixel_y_q <= next_y;
-        pixel_x_q <= next_x;
         if (pixel_q == 2'd0) right_q <= next_addr;
-        if (pixel_q == 2'd1 && col_q == 12'd0) down_q <= next_addr;
+        if (pixel_q == 2'd1 && first_col_q) down_q <= next_addr;
       end
       if (window_last) begin
         window_q <= next_addr;
-        window_y_q <= next_y;
-        window_x_q <= next_x;
-        if (col_last) row_base_q <= next_addr;
+        if (col_last_q) row_base_q <= next_addr;
       end
     end
+  end
+
+  // ---- RUN: source row and column (negative: padding) -------------------------------------------
+  logic present;
+  if (ConvKernelMax > 1) begin : gen_bounds
+    logic signed [12:0] first_row, first_col;
+    logic signed [12:0] tap_y_q, tap_x_q, pixel_y_q, pixel_x_q, window_y_q, window_x_q;
+    logic signed [12:0] step_y, step_x;  // the row or column moved away from
+    logic signed [12:0] next_y, next_x;
+
+    assign first_row = -$signed({10'd0, cfg_q[program_pkg::MacPadTopLsb+:3]});
+    assign first_col = -$signed({10'd0, cfg_q[program_pkg::MacPadLeftLsb+:3]});
+
+    always_comb begin
+      next_y = tap_y_q;
+      next_x = tap_x_q;
+      step_y = 13'sd0;
+      step_x = 13'sd0;
+      if (to_tap) begin
+        next_x = tap_x_q + 13'sd1;
+        step_x = tap_x_q;
+      end
+      if (to_tap_row) begin
+        next_y = tap_y_q + 13'sd1;
+        next_x = pixel_x_q;
+        step_y = tap_y_q;
+      end
+      if (to_pixel_right) begin
+        next_y = pixel_y_q;
+        next_x = pixel_x_q + 13'sd1;
+        step_x = pixel_x_q;
+      end
+      if (to_pixel_down) begin
+        next_y = window_y_q + 13'sd1;
+        next_x = window_x_q;
+        step_y = window_y_q;
+      end
+      if (to_window) begin
+        step_x = pooled_q ? window_x_q + 13'sd1 : window_x_q;
+        next_y = window_y_q;
+        next_x = step_x + 13'sd1;
+      end
+      if (to_row) begin
+        step_y = pooled_q ? window_y_q + 13'sd1 : window_y_q;
+        next_y = step_y + 13'sd1;
+        next_x = first_col;
+      end
+    end
+    assign stays = step_y[12] || step_x[12];
+
+    always_ff @(posedge clk_i) begin
+      if (state_q != Run) begin
+        tap_y_q <= first_row;
+        tap_x_q <= first_col;
+        pixel_y_q <= first_row;
+        pixel_x_q <= first_col;
+        window_y_q <= first_row;
+        window_x_q <= first_col;
+      end else if (issue) begin
+        tap_y_q <= next_y;
+        tap_x_q <= next_x;
+        if (product_last) begin
+          pixel_y_q <= next_y;
+          pixel_x_q <= next_x;
+        end
+        if (window_last) begin
+          window_y_q <= next_y;
+          window_x_q <= next_x;
+        end
+      end
+    end
+
+    assign present = source_mid ||
+                     (!tap_y_q[12] && tap_y_q < $signed({1'b0, in_rows}) &&
+                      !tap_x_q[12] && tap_x_q < $signed({1'b0, in_cols}));
+  end else begin : gen_no_bounds
+    assign stays = 1'b0;
+    assign present = 1'b1;
   end
 
   // ---- RUN: weight words, in order; every pixel starts over -----------------------------------
@@ -405,15 +474,6 @@ module mac_control #(
   end
 
   // ---- Outputs ----------------------------------------------------------------------------------
-  logic present;
-  if (ConvKernelMax > 1) begin : gen_bounds
-    assign present = source_mid ||
-                     (!tap_y_q[12] && tap_y_q < $signed({1'b0, in_rows}) &&
-                      !tap_x_q[12] && tap_x_q < $signed({1'b0, in_cols}));
-  end else begin : gen_no_bounds
-    assign present = 1'b1;
-  end
-
   assign issue_o = issue;
   assign issue_first_o = first_q;
   assign issue_last_o = product_last;
@@ -422,7 +482,7 @@ module mac_control #(
   assign issue_pad_value_o = cfg_q[program_pkg::MacPadValueLsb+:FeatureBits];
   assign issue_pixel_o = pixel_q;
   assign issue_tile_first_o = tile_first_q;
-  assign issue_group_last_o = col_last && row_last && pixel_last;
+  assign issue_group_last_o = col_last_q && row_last_q && pixel_last;
   assign issue_bank_o = group_bank_q;
 
   assign in_re_o = issue && !source_mid && present;
@@ -440,7 +500,7 @@ module mac_control #(
 
   assign claim_o = wait_pass;
   assign claim_bank_o = bank_q;
-  assign claim_steps_o = group_last ? cfg_q[program_pkg::MacLastStepsLsb+:8]
+  assign claim_steps_o = group_last_q ? cfg_q[program_pkg::MacLastStepsLsb+:8]
                                     : cfg_q[program_pkg::MacStepsLsb+:8];
   assign claim_pool_o = pool;
   assign claim_raw_o = cfg_q[program_pkg::MacRawLsb];
@@ -449,7 +509,7 @@ module mac_control #(
   assign claim_param_offset_o = param_offset_q;
   assign claim_release_o = release_weights;
   assign claim_param_words_o = cfg_q[program_pkg::MacParamWordsLsb+:8];
-  assign claim_last_o = group_last;
+  assign claim_last_o = group_last_q;
   assign claim_bundle_o = cfg_q[program_pkg::BundleLsb+:8];
   assign claim_tile_o = cfg_q[program_pkg::TileLsb+:16];
 
@@ -470,7 +530,7 @@ module mac_control #(
   end
 
   logic unused;
-  assign unused = ^{cmd_count, cfg_q, kernel_row_q, kernel_col_q, in_rows, pixel_words};
+  assign unused = ^{cmd_count, cfg_q, in_rows, in_cols, pixel_words};
 
 `ifndef SYNTHESIS
   initial begin
@@ -482,6 +542,8 @@ module mac_control #(
       if (32'(cfg_q[program_pkg::MacKernelLsb+:3]) > ConvKernelMax)
         $fatal(1, "%m: kernel %0d, built for %0d", cfg_q[program_pkg::MacKernelLsb+:3],
                ConvKernelMax);
+      if (ConvKernelMax == 1 && cfg_q[program_pkg::MacPadTopLsb+:6] != 6'd0)
+        $fatal(1, "%m: padding without a kernel");
       if (pooled && (rows[0] || cols[0])) $fatal(1, "%m: pooling an odd tile");
     end
   end

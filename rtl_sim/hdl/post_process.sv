@@ -135,9 +135,13 @@ module post_process #(
   logic [StepBits-1:0] step_q;
   logic [SliceBits-1:0] slice_q;
   logic slice_last, vector_last;
+  // Settings of the vector held, out of the entry of its bank, which keeps them for as long.
+  logic hold_raw_q, hold_release_q;
+  logic [StepBits-1:0] hold_last_step_q;
+  logic [OffsetBits-1:0] hold_param_offset_q;
 
-  assign slice_last = !raw_q[hold_bank_q] || slice_q == SliceBits'(Slices - 1);
-  assign vector_last = slice_last && step_q == last_step_q[hold_bank_q];
+  assign slice_last = !hold_raw_q || slice_q == SliceBits'(Slices - 1);
+  assign vector_last = slice_last && step_q == hold_last_step_q;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) active_q <= 1'b0;
@@ -147,6 +151,10 @@ module post_process #(
       hold_bank_q <= vector_bank_i;
       hold_group_last_q <= vector_group_last_i;
       hold_pixel_q <= vector_pixel_i;
+      hold_raw_q <= raw_q[vector_bank_i];
+      hold_release_q <= release_q[vector_bank_i];
+      hold_last_step_q <= last_step_q[vector_bank_i];
+      hold_param_offset_q <= param_offset_q[vector_bank_i];
       step_q <= '0;
       slice_q <= '0;
     end else if (active_q) begin
@@ -158,8 +166,8 @@ module post_process #(
   logic group_end;
   assign group_end = active_q && vector_last && hold_group_last_q;
   assign param_re_o = active_q;
-  assign param_offset_o = param_offset_q[hold_bank_q] + OffsetBits'(step_q);
-  assign params_done_o = group_end && release_q[hold_bank_q];
+  assign param_offset_o = hold_param_offset_q + OffsetBits'(step_q);
+  assign params_done_o = group_end && hold_release_q;
   assign params_done_words_o = param_words_q[hold_bank_q];
 
   // ---- Cycles s + 1 and s + 2: select, align with the parameters -----------------------------

@@ -2,8 +2,10 @@
 //
 // half is 1 << (shift - 1) where round_i is set and shift_i > 0, else 0. All inputs belong to one
 // operation and are sampled at cycle c while valid_i is 1; y_o is valid at c + 5. One result a
-// cycle. Stages: add and clamp at zero | product | product | shift | round and clamp. The product
-// keeps one bit below the binary point after the shift, so rounding adds one to a short number.
+// cycle. Stages: add and clamp at zero | partial products | product | shift | round and clamp. The
+// operand is cut after 17 bits, so that each part is one DSP block with its product registered, and
+// the second one adds the first's, 17 places down. Bit 0 of what is shifted lies one place below the
+// result, so rounding adds one to a short number.
 // The shift is made in three steps of a factor 16, 4 and 1, each of which keeps only the bits that
 // can still reach the result and remembers whether one above them was set.
 `default_nettype none
@@ -12,7 +14,8 @@ module requantise #(
   parameter int AccBits = 32,
   parameter int FeatureBits = 8,
   localparam int SumBits = ((AccBits > 32) ? AccBits : 32) + 1,
-  localparam int ProductBits = SumBits + 16
+  localparam int ProductBits = SumBits + 16,
+  localparam int LowBits = 17
 ) (
   input  wire                             clk_i,
   input  wire                             valid_i,
@@ -29,8 +32,11 @@ module requantise #(
   logic signed [SumBits-1:0] sum_d;
   logic signed [SumBits-1:0] sum_q;  // never negative
   logic signed [15:0] mult_q;
-  logic signed [ProductBits-1:0] product_q;
-  logic signed [ProductBits-1:0] product2_q;
+  logic signed [LowBits+16:0] low_q;  // mult * the lower bits of the sum
+  logic signed [ProductBits-LowBits-1:0] high_q;  // mult * the upper bits
+  logic signed [ProductBits-LowBits-1:0] product_high_q;
+  logic [LowBits-1:0] product_low_q;
+  logic signed [ProductBits-1:0] product2;
   logic [FeatureBits:0] shifted_q;  // bit 0 is the half
   logic above_q, negative_q;  // a bit above shifted_q is set; the product is negative
   logic [5:0] shift1_q, shift2_q, shift3_q;
@@ -47,19 +53,21 @@ module requantise #(
       round1_q <= round_i;
     end
     if (valid_q[0]) begin
-      product_q <= sum_q * mult_q;
+      low_q <= $signed({1'b0, sum_q[LowBits-1:0]}) * mult_q;
+      high_q <= $signed(sum_q[SumBits-1:LowBits]) * mult_q;
       shift2_q <= shift1_q;
       round2_q <= round1_q;
     end
     if (valid_q[1]) begin
-      product2_q <= product_q;
+      product_high_q <= high_q + (ProductBits - LowBits)'(low_q >>> LowBits);
+      product_low_q <= low_q[LowBits-1:0];
       shift3_q <= shift2_q;
       round3_q <= round2_q;
     end
     if (valid_q[2]) begin
       shifted_q <= fine;
       above_q <= wide_above || coarse_above || fine_above;
-      negative_q <= product2_q[ProductBits-1];
+      negative_q <= product2[ProductBits-1];
       round4_q <= round3_q;
     end
   end
@@ -76,7 +84,8 @@ module requantise #(
   logic [CoarseBits-1:0] coarse;
   logic [FineBits-1:0] fine;
   logic wide_above, coarse_above, fine_above;
-  assign source = SourceBits'({product2_q, 1'b0});
+  assign product2 = {product_high_q, product_low_q};
+  assign source = SourceBits'({product2, 1'b0});
 
   always_comb begin
     case (shift3_q[5:4])

@@ -142,8 +142,9 @@ module sequencer #(
   logic [31:0]  sum_q;
   logic [2:0]   beat_q;
   logic         response_bad;
-  logic [3:0]   opcode;
-  logic         checksum_bad, opcode_bad;
+  logic         checksum_bad_q, opcode_bad_q;
+  logic [4:0]   for_unit_q;  // which command FIFO: as cmd_push_o
+  logic         is_end_q;
   logic         full, dispatch;
 
   function automatic logic [31:0] rotate_add(input logic [31:0] total, input logic [31:0] word);
@@ -156,27 +157,36 @@ module sequencer #(
 
   assign pop          = state_q == StPop && fifo_valid && !halt_o;
   assign response_bad = pop && fifo_data[65:64] != 2'b00;
-  assign opcode       = record_q[program_pkg::OpcodeLsb +: program_pkg::OpcodeBits];
-  assign checksum_bad = sum_q != record_q[511:480];
-  assign opcode_bad   = opcode < program_pkg::OpLoad || opcode > program_pkg::OpEnd;
 
-  always_comb begin
-    case (opcode)
-      program_pkg::OpLoad:      full = cmd_full_i[0];
-      program_pkg::OpWeight:    full = cmd_full_i[1];
-      program_pkg::OpDepthwise: full = cmd_full_i[2];
-      program_pkg::OpMac:       full = cmd_full_i[3];
-      default:                  full = cmd_full_i[4];
-    endcase
+  // What CHECK has to know is found out with the last POP, whose beat brings the checksum and moves
+  // the first word, with the opcode, to its place. An addition a + b = c is checked without carry
+  // chain: a ^ b ^ c must be the carries, and the carry out of a bit is 1 if a and b are, 0 if
+  // neither is, else what c's bit is not.
+  logic [31:0] check_a, check_b, check_c;
+  logic [32:0] carries;
+  logic [3:0]  next_opcode;
+
+  assign check_a     = {sum_q[30:0], sum_q[31]};
+  assign check_b     = fifo_data[31:0];
+  assign check_c     = fifo_data[63:32];
+  assign carries     = {(check_a & check_b) | ((check_a | check_b) & ~check_c), 1'b0};
+  assign next_opcode = record_q[64 + program_pkg::OpcodeLsb +: program_pkg::OpcodeBits];
+
+  always_ff @(posedge clk_i) begin
+    if (pop) begin
+      checksum_bad_q <= (check_a ^ check_b ^ check_c) != carries[31:0];
+      opcode_bad_q   <= next_opcode < program_pkg::OpLoad || next_opcode > program_pkg::OpEnd;
+      for_unit_q     <= {next_opcode == program_pkg::OpStore, next_opcode == program_pkg::OpMac,
+                         next_opcode == program_pkg::OpDepthwise,
+                         next_opcode == program_pkg::OpWeight, next_opcode == program_pkg::OpLoad};
+      is_end_q       <= next_opcode == program_pkg::OpEnd;
+    end
   end
 
-  assign dispatch      = state_q == StDispatch && !full && !halt_o;
-  assign cmd_o         = record_q[479:0];
-  assign cmd_push_o[0] = dispatch && opcode == program_pkg::OpLoad;
-  assign cmd_push_o[1] = dispatch && opcode == program_pkg::OpWeight;
-  assign cmd_push_o[2] = dispatch && opcode == program_pkg::OpDepthwise;
-  assign cmd_push_o[3] = dispatch && opcode == program_pkg::OpMac;
-  assign cmd_push_o[4] = dispatch && opcode == program_pkg::OpStore;
+  assign full       = |(for_unit_q & cmd_full_i);
+  assign dispatch   = state_q == StDispatch && !full && !halt_o;
+  assign cmd_o      = record_q[479:0];
+  assign cmd_push_o = dispatch ? for_unit_q : 5'd0;
 
   assign event_dispatch_o = dispatch;
   assign event_bundle_o   = record_q[program_pkg::BundleLsb +: program_pkg::BundleBits];
@@ -188,20 +198,18 @@ module sequencer #(
   logic [31:0] image_offset_q, output_offset_q;
   logic [15:0] stores_q;        // store records dispatched since the last reset or flush
   logic [15:0] store_base_q;    // the same at the start of the frame
-  logic        start, end_good, last_frame, restarted, finished, error_any;
+  logic        last_frame_q;    // frame_q is the run's last
+  logic        last_done_q;     // all frames but one are done
+  logic        start, end_good, restarted, finished, error_any;
 
-  assign start      = start_i && !running_o;
-  assign end_good   = state_q == StCheck && !checksum_bad && opcode == program_pkg::OpEnd && !halt_o;
-  assign last_frame = frame_q + 32'd1 == frames_q;
-  assign restarted  = state_q == StRestart && in_flight_q == 6'd0;
-  assign finished   = running_o && !halt_o && !error_any && frame_done_i &&
-                      frames_done_o + 32'd1 == frames_q;
+  assign start     = start_i && !running_o;
+  assign end_good  = state_q == StCheck && !checksum_bad_q && is_end_q && !halt_o;
+  assign restarted = state_q == StRestart && in_flight_q == 6'd0;
+  assign finished  = running_o && !halt_o && !error_any && frame_done_i && last_done_q;
 
   logic load_offset, store_offset;
-  assign load_offset  = opcode == program_pkg::OpLoad &&
-                        record_q[program_pkg::LoadFrameOffsetLsb];
-  assign store_offset = opcode == program_pkg::OpStore &&
-                        record_q[program_pkg::StoreFrameOffsetLsb];
+  assign load_offset  = for_unit_q[0] && record_q[program_pkg::LoadFrameOffsetLsb];
+  assign store_offset = for_unit_q[4] && record_q[program_pkg::StoreFrameOffsetLsb];
 
   logic [31:0] offset;
   assign offset = load_offset ? image_offset_q : store_offset ? output_offset_q : 32'd0;
@@ -209,13 +217,13 @@ module sequencer #(
   always_ff @(posedge clk_i) begin
     if (pop) begin
       record_q <= {fifo_data[63:0], record_q[511:64]};
-      sum_q    <= beat_q == 3'd7 ? sum_low : sum_high;
+      sum_q    <= sum_high;  // not used after the last
     end else if (state_q == StCheck) begin
       if (load_offset || store_offset) begin  // loads and stores have their address at one place
         record_q[program_pkg::LoadAddressLsb +: 32] <=
             record_q[program_pkg::LoadAddressLsb +: 32] + offset;
       end
-      if (opcode == program_pkg::OpLoad) begin
+      if (for_unit_q[0]) begin
         record_q[program_pkg::LoadSyncLsb +: 16] <=
             record_q[program_pkg::LoadSyncLsb +: 16] + store_base_q;
       end
@@ -240,7 +248,7 @@ module sequencer #(
         end
         StCheck: begin
           if (!end_good) state_q <= StDispatch;
-          else state_q <= last_frame ? StStop : StRestart;
+          else state_q <= last_frame_q ? StStop : StRestart;
         end
         StDispatch: if (dispatch) state_q <= StPop;
         default: state_q <= StStop;
@@ -273,11 +281,13 @@ module sequencer #(
     if (start) begin
       frames_q        <= frames_i == 32'd0 ? 32'd1 : frames_i;
       frame_q         <= 32'd0;
+      last_frame_q    <= frames_i[31:1] == 31'd0;
       image_offset_q  <= 32'd0;
       output_offset_q <= 32'd0;
       store_base_q    <= stores_q;
-    end else if (end_good && !last_frame) begin
+    end else if (end_good && !last_frame_q) begin
       frame_q         <= frame_q + 32'd1;
+      last_frame_q    <= frame_q + 32'd2 == frames_q;
       image_offset_q  <= image_offset_q + image_stride_i;
       output_offset_q <= output_offset_q + output_stride_i;
       store_base_q    <= stores_q;
@@ -286,7 +296,7 @@ module sequencer #(
 
   // ---- run, halt, errors ----
   logic check_error;
-  assign check_error = state_q == StCheck && !halt_o && (checksum_bad || opcode_bad);
+  assign check_error = state_q == StCheck && !halt_o && (checksum_bad_q || opcode_bad_q);
   assign error_any   = response_bad || check_error || weight_error_i || load_error_i ||
                        store_error_i || abort_i;
 
@@ -300,6 +310,7 @@ module sequencer #(
       error_code_o  <= 8'd0;
       error_info_o  <= 26'd0;
       frames_done_o <= 32'd0;
+      last_done_q   <= 1'b0;
     end else if (start) begin
       running_o     <= 1'b1;
       done_o        <= 1'b0;
@@ -307,6 +318,7 @@ module sequencer #(
       error_code_o  <= 8'd0;
       error_info_o  <= 26'd0;
       frames_done_o <= 32'd0;
+      last_done_q   <= frames_i[31:1] == 31'd0;
     end else if (flush_o) begin
       running_o <= 1'b0;
       error_o   <= 1'b1;
@@ -318,7 +330,7 @@ module sequencer #(
       if (error_any) begin
         halt_o <= 1'b1;
         if (check_error) begin
-          error_code_o <= checksum_bad ? 8'd1 : 8'd2;
+          error_code_o <= checksum_bad_q ? 8'd1 : 8'd2;
           error_info_o <= {2'b00, event_tile_o, event_bundle_o};
         end else if (response_bad) begin
           error_code_o <= 8'd3;
@@ -337,6 +349,7 @@ module sequencer #(
         end
       end else if (frame_done_i) begin
         frames_done_o <= frames_done_o + 32'd1;
+        last_done_q   <= frames_done_o + 32'd2 == frames_q;
         if (finished) begin
           running_o <= 1'b0;
           done_o    <= 1'b1;
@@ -359,7 +372,7 @@ module sequencer #(
   end
 
   logic unused;
-  assign unused = ^{master_error, fifo_full};
+  assign unused = ^{master_error, fifo_full, carries[32]};
 
 endmodule
 

@@ -1,14 +1,16 @@
 // FIFO on one clock, as used for commands, prefetched beats and tags.
 //
 // A word pushed at cycle c is at data_o with valid_o at c+1 at the earliest; a word popped at c is
-// gone at c+1. full_o, valid_o and count_o depend on registers only (full: count == Depth), so a
+// gone at c+1. full_o, valid_o and count_o are registers (full: count == Depth), so a
 // pop at c makes room that the pusher sees at c+1. One push and one pop a cycle. Pushing while full
-// or popping while empty is the caller's mistake. Depth need not be a power of two.
+// or popping while empty is the caller's mistake. Depth need not be a power of two. data_o comes from
+// LUT RAM, or with Registered = 1 from a register that holds the oldest word; the cycles are the same.
 `default_nettype none
 
 module sync_fifo #(
   parameter int Width = 32,
   parameter int Depth = 4,
+  parameter int Registered = 0,
   localparam int CountBits = $clog2(Depth + 1)
 ) (
   input  logic                 clk_i,
@@ -32,11 +34,26 @@ module sync_fifo #(
 
   logic [PointerBits-1:0] write_q, read_q;
   logic [CountBits-1:0]   count_q;
+  logic                   full_q, valid_q;
 
-  assign full_o  = count_q == CountBits'(Depth);
-  assign valid_o = count_q != '0;
+  assign full_o  = full_q;
+  assign valid_o = valid_q;
   assign count_o = count_q;
-  assign data_o  = mem[read_q];
+
+  if (Registered != 0) begin : gen_registered
+    // The RAM is read one word ahead; a word that finds the FIFO empty, or is the only one after a
+    // pop, passes it by.
+    logic [Width-1:0]       head_q;
+    logic [PointerBits-1:0] second;
+    assign second = (read_q == LastPointer) ? '0 : read_q + PointerBits'(1);
+    assign data_o = head_q;
+    always_ff @(posedge clk_i) begin
+      if (push_i && (!valid_q || (pop_i && count_q == CountBits'(1)))) head_q <= data_i;
+      else if (pop_i) head_q <= mem[second];
+    end
+  end else begin : gen_direct
+    assign data_o = mem[read_q];
+  end
 
   always_ff @(posedge clk_i) begin
     if (push_i) mem[write_q] <= data_i;
@@ -47,10 +64,20 @@ module sync_fifo #(
       write_q <= '0;
       read_q  <= '0;
       count_q <= '0;
+      full_q  <= 1'b0;
+      valid_q <= 1'b0;
     end else begin
       if (push_i) write_q <= (write_q == LastPointer) ? '0 : write_q + PointerBits'(1);
       if (pop_i) read_q <= (read_q == LastPointer) ? '0 : read_q + PointerBits'(1);
-      if (push_i != pop_i) count_q <= push_i ? count_q + CountBits'(1) : count_q - CountBits'(1);
+      if (push_i && !pop_i) begin
+        count_q <= count_q + CountBits'(1);
+        full_q  <= count_q == CountBits'(Depth - 1);
+        valid_q <= 1'b1;
+      end else if (pop_i && !push_i) begin
+        count_q <= count_q - CountBits'(1);
+        full_q  <= 1'b0;
+        valid_q <= count_q != CountBits'(1);
+      end
     end
   end
 

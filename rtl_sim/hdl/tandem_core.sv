@@ -16,6 +16,7 @@ module tandem_core #(
   parameter int WeightBits = 8,
   parameter int FeatureBits = 8,
   parameter int AccBits = 32,
+  parameter int MacPacking = 0,
   parameter int Outstanding = 4,
   parameter int CommandDepth = 4,
   parameter int InputLines = 1024,
@@ -178,7 +179,10 @@ module tandem_core #(
   logic [7:0]       dispatch_bundle;
   logic [15:0]      dispatch_tile;
 
-  assign reset_units = rst_i || flush;
+  // One register resets all units. They leave reset a cycle after the sequencer, which has nothing
+  // for them before it has fetched a record.
+  initial reset_units = 1'b1;
+  always_ff @(posedge clk_i) reset_units <= rst_i || flush;
 
   sequencer #(
     .Outstanding(Outstanding)
@@ -298,19 +302,17 @@ module tandem_core #(
   assign dw_in_full  = in_full && !in_for_mac;
   assign mac_in_full = in_full && in_for_mac;
 
-  // One reader at a time: the unit that owns the bank at the read pointer.
+  // One reader at a time: the unit that owns the bank at the read pointer, and reads only that.
   logic                   dw_in_re, mac_in_re, dw_in_bank, mac_in_bank, in_re;
   logic [InWordBits-1:0]  dw_in_addr, mac_in_addr, in_word;
   logic [InLineBits-1:0]  in_raddr;
-  logic                   in_bank;
   logic [InSubBanks-1:0][BeatBits-1:0] in_line;
   logic [PixelBits-1:0]   in_data;
 
   assign in_re    = dw_in_re || mac_in_re;
-  assign in_word  = mac_in_re ? mac_in_addr : dw_in_addr;
-  assign in_bank  = mac_in_re ? mac_in_bank : dw_in_bank;
+  assign in_word  = in_for_mac ? mac_in_addr : dw_in_addr;
   assign in_raddr = InLineBits'(in_word / InWordBits'(InWordsPerLine)) +
-                    (in_bank ? InLineBits'(InputLines) : '0);
+                    (in_read_bank ? InLineBits'(InputLines) : '0);
 
   for (genvar b = 0; b < InSubBanks; b++) begin : gen_input
     ram_sdp #(
@@ -514,8 +516,8 @@ module tandem_core #(
     .ReadyBits     (13)
   ) u_depthwise (
     .clk_i,
-    .rst_i,
-    .flush_i        (flush),
+    .rst_i          (reset_units),
+    .flush_i        (1'b0),
     .cmd_push_i     (cmd_push[2]),
     .cmd_i          (cmd[program_pkg::DepthwiseBits-1:0]),
     .cmd_full_o     (cmd_full[2]),
@@ -604,8 +606,8 @@ module tandem_core #(
     .ReadyBits    (13)
   ) u_mac_control (
     .clk_i,
-    .rst_i,
-    .flush_i             (flush),
+    .rst_i               (reset_units),
+    .flush_i             (1'b0),
     .cmd_push_i          (cmd_push[3]),
     .cmd_i               (cmd[program_pkg::MacBits-1:0]),
     .cmd_full_o          (cmd_full[3]),
@@ -666,7 +668,8 @@ module tandem_core #(
     .OutLanes   (OutLanes),
     .WeightBits (WeightBits),
     .FeatureBits(FeatureBits),
-    .AccBits    (AccBits)
+    .AccBits    (AccBits),
+    .Packing    (MacPacking)
   ) u_mac_array (
     .clk_i,
     .rst_i              (reset_units),
@@ -914,7 +917,8 @@ module tandem_core #(
 `endif
 
   logic unused;
-  assign unused = ^{cmd[479:program_pkg::LoadBits], mid_tag, out_tag, weight_target, out_write_bank, axi_awready_i, axi_wready_i, axi_bvalid_i,
+  assign unused = ^{cmd[479:program_pkg::LoadBits], mid_tag, out_tag, weight_target, out_write_bank, dw_in_bank,
+                    mac_in_bank, axi_awready_i, axi_wready_i, axi_bvalid_i,
                     axi_bresp_i, weight_tile_start, weight_tile_end, weight_first, weight_last,
                     weight_ready, load_tile_start, load_tile_end, load_first, load_last,
                     dw_tile_end, mac_tile_start, mac_tile_end, post_tile_start, post_tile_end,

@@ -1,8 +1,8 @@
 // Fetches runs of weight groups into the two weight stores (target 0: MAC array, 1: depth-wise).
 //
 // IDLE with a command at c (it leaves its FIFO then) -> CREDIT from c+1 until the target store has
-// room for one group, which it reserves -> SEGMENT: offers one segment of group_beats -> RECEIVE
-// until the last beat at e: weight ready, group posted -> CREDIT for the next group or IDLE at e+1.
+// room for one group, which it reserves (reserve_o one cycle later: the credits are not looked at
+// before the next CREDIT) -> SEGMENT: offers one segment of group_beats -> RECEIVE until the last beat at e: weight ready, group posted -> CREDIT for the next group or IDLE at e+1.
 // A group is its parameter beats (beat i to lane i mod lanes, word i / lanes), then its weight words
 // of WordBeats beats each. Both targets share the data output; per-target strobes select. The write
 // outputs pass one register, as in feature_load: a beat of cycle e is written at the end of e+1, the
@@ -116,22 +116,24 @@ module weight_load #(
   assign target      = cmd_q[program_pkg::WeightTargetLsb];
 
   // ---- groups ----
-  logic        room, reserve, seg_ready, seg_accept, beat, group_end, last_group;
+  logic        room, reserve_q, seg_ready, seg_accept, beat, group_end;
   logic [11:0] groups_q;   // after the present one
+  logic        last_group;  // a register: there are none
   logic [31:0] address_q;
   logic [23:0] beats_q;    // after the present one
+  logic        beats_end_q;  // there are none
 
   assign room       = free_words_i[target] >= {4'd0, group_words} &&
                       free_params_i[target] >= {8'd0, param_words};
-  assign reserve    = state_q == StCredit && room;
   assign seg_accept = state_q == StSegment && seg_ready;
-  assign group_end  = beat && state_q == StReceive && beats_q == 24'd0;
-  assign last_group = groups_q == 12'd0;
+  assign group_end  = beat && state_q == StReceive && beats_end_q;
 
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
-      state_q <= StIdle;
+      state_q   <= StIdle;
+      reserve_q <= 1'b0;
     end else begin
+      reserve_q <= state_q == StCredit && room;
       case (state_q)
         StIdle:    if (start) state_q <= StCredit;
         StCredit:  if (room) state_q <= StSegment;
@@ -143,16 +145,20 @@ module weight_load #(
 
   always_ff @(posedge clk_i) begin
     if (start) begin
-      groups_q  <= head[program_pkg::WeightGroupsLsb +: 12] - 12'd1;
-      address_q <= head[program_pkg::WeightAddressLsb +: 32];
+      groups_q   <= head[program_pkg::WeightGroupsLsb +: 12] - 12'd1;
+      last_group <= head[program_pkg::WeightGroupsLsb +: 12] == 12'd1;
+      address_q  <= head[program_pkg::WeightAddressLsb +: 32];
     end else if (group_end) begin
-      groups_q <= groups_q - 12'd1;
+      groups_q   <= groups_q - 12'd1;
+      last_group <= groups_q == 12'd1;
     end
     if (seg_accept) begin
-      address_q <= address_q + {5'd0, group_beats, 3'd0};
-      beats_q   <= group_beats - 24'd1;
+      address_q   <= address_q + {5'd0, group_beats, 3'd0};
+      beats_q     <= group_beats - 24'd1;
+      beats_end_q <= group_beats == 24'd1;
     end else if (beat) begin
-      beats_q <= beats_q - 24'd1;
+      beats_q     <= beats_q - 24'd1;
+      beats_end_q <= beats_q == 24'd1;
     end
   end
 
@@ -233,7 +239,7 @@ module weight_load #(
   end
 
   // ---- outputs ----
-  assign reserve_o        = {reserve && target, reserve && !target};
+  assign reserve_o        = {reserve_q && target, reserve_q && !target};
   assign reserve_words_o  = group_words;
   assign reserve_params_o = param_words;
   assign post_o           = {group_end && target, group_end && !target};

@@ -91,12 +91,12 @@ module weight_store #(
       param_base_q   <= '0;
     end else begin
       if (reserve_i || release_words_i) begin
-        free_words_o <= free_words_o + (release_words_i ? {4'd0, release_words_count_i} : 16'd0)
-                                     - (reserve_i ? {4'd0, reserve_words_i} : 16'd0);
+        free_words_o <= free_words_o - (reserve_i ? {4'd0, reserve_words_i} : 16'd0)
+                                     + (release_words_i ? {4'd0, release_words_count_i} : 16'd0);
       end
       if (reserve_i || release_params_i) begin
-        free_params_o <= free_params_o + (release_params_i ? {8'd0, release_params_count_i} : 16'd0)
-                                       - (reserve_i ? {8'd0, reserve_params_i} : 16'd0);
+        free_params_o <= free_params_o - (reserve_i ? {8'd0, reserve_params_i} : 16'd0)
+                                       + (release_params_i ? {8'd0, release_params_count_i} : 16'd0);
       end
       if (post_i != release_words_i) begin
         groups_ready_o <= post_i ? groups_ready_o + 13'd1 : groups_ready_o - 13'd1;

@@ -11,6 +11,7 @@ module mac_bench #(
   parameter int WeightBits = 16,
   parameter int FeatureBits = 8,
   parameter int AccBits = 32,
+  parameter int Packing = 0,
   parameter int InBankWords = 1024,
   parameter int MidBankWords = 1024,
   parameter int OutBankLines = 1024,
@@ -155,7 +156,8 @@ module mac_bench #(
     .OutLanes   (OutLanes),
     .WeightBits (WeightBits),
     .FeatureBits(FeatureBits),
-    .AccBits    (AccBits)
+    .AccBits    (AccBits),
+    .Packing    (Packing)
   ) u_array (
     .clk_i,
     .rst_i              (reset),
