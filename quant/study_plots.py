@@ -1,22 +1,17 @@
-"""Figures of the studies, drawn without a display and without a date, so the same data give the
-same file.
-"""
+"""Figures of the training studies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from quant.figures import COLOURS, panels, write_figure
 from quant.study_journal import Outcome, bits_name
 from quant.study_precision import SIDES, Answer, Point
 
-mpl.use("Agg")
-COLOURS = ("#1f5fa8", "#d1622b", "#3a8a4d", "#8f4fa8", "#7a7a7a")  # told apart in grey too
 BUBBLE = 900.0  # points^2 of the largest data of a panel
 SMALLEST = 12.0
 KILO = 1000
@@ -28,7 +23,7 @@ def precision_figure(
     metrics: Mapping[str, str],
 ) -> None:
     """One panel a data set: metric against compression, a bubble's area is the side's data size."""
-    figure, axes = _panels(len(sweeps))
+    figure, axes = panels(len(sweeps))
     for axis, (task, (points, found)) in zip(axes, sweeps.items(), strict=True):
         largest = max(point.data_bytes for point in points)
         for side, colour, up in zip(SIDES, COLOURS, (1, -1), strict=False):
@@ -41,7 +36,7 @@ def precision_figure(
         axis.set_ylabel(f"{metrics[task]}, %")
         axis.set_title(f"{task}: mean gap {found.gap.text()} points", fontsize=10)
         axis.legend(loc="lower left", frameon=False, markerscale=0.7, fontsize=9)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _sweep(axis: Axes, points: Sequence[Point], largest: float, colour: str, up: int) -> None:
@@ -70,7 +65,7 @@ def stability_figure(
     path: Path, curves: Mapping[str, Mapping[str, Sequence[Outcome]]], metrics: Mapping[str, str]
 ) -> None:
     """One panel a data set: the mean over seeds after every epoch, one deviation around it."""
-    figure, axes = _panels(len(curves))
+    figure, axes = panels(len(curves))
     for axis, (task, settings) in zip(axes, curves.items(), strict=True):
         for (setting, runs), colour in zip(settings.items(), COLOURS, strict=False):
             values = 100 * np.array([one.metric for one in runs])  # (seeds, epochs)
@@ -85,24 +80,4 @@ def stability_figure(
         axis.set_ylabel(f"{metrics[task]}, %")
         axis.set_title(f"{task}, {len(runs)} seeds, mean +- standard deviation", fontsize=10)
         axis.legend(loc="lower right", frameon=False, fontsize=9)
-    _write(figure, path)
-
-
-def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
-    figure = Figure(figsize=(5.4 * count, 4.0), layout="constrained")
-    axes = figure.subplots(1, count, squeeze=False)[0]
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color="0.9", zorder=0)
-        axis.set_axisbelow(True)
-    return figure, axes
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """PNG for pages, SVG for print; written aside and renamed, so no half file is left."""
-    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-        target = path.with_suffix(suffix)
-        aside = target.with_name(f".{target.name}")
-        with mpl.rc_context({"svg.hashsalt": "tandem"}):
-            figure.savefig(aside, format=suffix[1:], dpi=110, metadata=metadata)
-        aside.replace(target)
+    write_figure(figure, path)
