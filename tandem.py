@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from model.console import guarded
+from model.errors import TandemError
 from quant.evaluate_command import Evaluation, evaluate_command
 from quant.import_command import (
     CALIBRATION,
@@ -18,8 +19,13 @@ from quant.import_command import (
 from quant.scenes_command import Scenes, scenes_command
 from quant.study_command import StudyArguments, study_command
 from quant.train_command import TrainArguments, train_command
+from rtl_sim.resource_campaign import resource_campaign_command
+from rtl_sim.synth_command import synth_command
+from search.explore_command import ExploreArguments, explore_command
+from search.hardware_study import bram_command, dsp_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
+from testbench.scaling import SCALED, scaling_bench
 from testbench.simulate_command import simulate_command
 from testbench.verify_command import Request, verify_command
 
@@ -78,7 +84,9 @@ ImportOut = Annotated[Path, typer.Option(help="Folder for the network and the de
 def simulate(
     design: DesignFile,
     frames: Frames = 1,
-    engine: Annotated[str, typer.Option(help="simpy; fast is not built yet.")] = "simpy",
+    engine: Annotated[
+        str, typer.Option(help="simpy, or fast: the same cycles from compiled code.")
+    ] = "simpy",
     events: Annotated[
         Path | None, typer.Option(help="Write every timed event to this file.")
     ] = None,
@@ -164,9 +172,33 @@ def scenes(
 
 @app.command()
 @guarded
+def synth(
+    design: Annotated[Path | None, typer.Argument(help="Design file.")] = None,
+    out: Out = Path("build"),
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="Many designs in place of one: table and picture.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Yosys on the generated RTL beside the resource model: DSP48E1, RAMB18, LUT, FF.
+
+    DSP and RAMB18 have to be equal, LUT and FF within 15 %.
+    """
+    if campaign == (design is not None):
+        raise TandemError("tandem synth: give either a design file or --campaign.")
+    if design is None:
+        return resource_campaign_command(out, as_json)
+    return synth_command(design, out, as_json)
+
+
+@app.command()
+@guarded
 def bench(
     out: Out = Path("build"),
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and images.")] = 1,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Time and memory of an evaluation against tiles.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """The project's measured numbers against their targets.
@@ -174,7 +206,42 @@ def bench(
     DNN-A's full frame at all three levels, steady state of DNN-A, B and C, and the campaign's
     totals where one was run with these sources.
     """
-    return bench_command(out, seed, as_json)
+    return scaling_bench(SCALED, as_json) if scaling else bench_command(out, seed, as_json)
+
+
+@app.command()
+@guarded
+def explore(
+    design: DesignFile,
+    fps: Annotated[float | None, typer.Option(help="Frames per second to reach.")] = None,
+    power: Annotated[float | None, typer.Option(help="Watts not to exceed.")] = None,
+    dsp: Annotated[int | None, typer.Option(help="Most DSP48E1; the device's.")] = None,
+    bram18: Annotated[int | None, typer.Option(help="Most RAMB18; the device's.")] = None,
+    lut: Annotated[int | None, typer.Option(help="Most LUT; 84.5 % of the device's.")] = None,
+    ff: Annotated[int | None, typer.Option(help="Most FF; 84.5 % of the device's.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for designs, points and the journal; build/explore_NAME."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Simulated for each point, at least 2.")] = 3,
+    evaluations: Annotated[int, typer.Option(help="Most simulations of a guided search.")] = 1500,
+    method: Annotated[
+        str, typer.Option(help="auto (exhaustive under a minute), guided or exhaustive.")
+    ] = "auto",
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 2,
+    as_json: Json = False,
+) -> int:
+    """The best accelerators for a design's network, precision, device and clock.
+
+    Lanes, multipliers, buffers, ports, bursts and tile limits are searched with the exact simulator
+    and the resource model. The fronts of FPS against each resource and power become design files.
+    """
+    return explore_command(
+        ExploreArguments(
+            design, out, fps, power, dsp, bram18, lut, ff, frames, evaluations, method, jobs
+        ),
+        as_json,
+    )
 
 
 @app.command()
@@ -293,6 +360,23 @@ def stability(
 ) -> int:
     """Training curves of float against few bits, over several seeds with their spread."""
     return study_command("stability", StudyArguments(out, small, seeds, data, val, jobs), as_json)
+
+
+Quick = Annotated[bool, typer.Option("--quick", help="A few points of the figure, for trying.")]
+
+
+@study.command()
+@guarded
+def dsp(out: StudyOut, quick: Quick = False, as_json: Json = False) -> int:
+    """DSP48E1 of a fixed accelerator against the bits of weights and features, beside Yosys."""
+    return dsp_command(out, quick, as_json)
+
+
+@study.command()
+@guarded
+def bram(out: StudyOut, quick: Quick = False, as_json: Json = False) -> int:
+    """RAMB18 of a fixed accelerator against the size of the input image, beside Yosys."""
+    return bram_command(out, quick, as_json)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from model.design import Design
 
@@ -12,9 +13,9 @@ from model.design import Design
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 RAMB36_SHAPES = (*((2 * depth, width) for depth, width in RAMB18_SHAPES), (512, 72))
 BYTE_BITS = 9  # ports of 9 bits and more write bytes of 9 separately
-# Synthesis weighs blocks against the multiplexer behind several of them: Yosys 0.70 charges 129 for
-# a RAMB18, 257 for a RAMB36, and this much for each bit of each further row.
-RAMB18_COST, RAMB36_COST, MULTIPLEXER_COST = 129.0, 257.0, 0.55
+# Synthesis weighs blocks against the multiplexer behind several rows of them: Yosys 0.70 charges 129
+# for a RAMB18, 257 for a RAMB36, half for each bit of each further row and half for each row.
+RAMB18_COST, RAMB36_COST, MULTIPLEXER_COST = 129.0, 257.0, 0.5
 MULTIPLEXER_LUTS = 0.55  # LUTs of each bit of each further row, from synthesis of DNN-A
 DISTRIBUTED_WORDS = 64  # parameter memories up to this depth are made of LUTs (weight_store.sv)
 CHUNK_BITS = 64  # a weight word is kept in one memory per beat
@@ -68,6 +69,7 @@ class BlockRam:
     rows: int
 
 
+@lru_cache(maxsize=65536)
 def block_ram(width: int, depth: int) -> BlockRam:
     """Blocks of a simple dual-port memory of ``depth`` words of ``width`` bits, as Yosys maps it.
 
@@ -79,8 +81,9 @@ def block_ram(width: int, depth: int) -> BlockRam:
         for words, bits in shapes:
             rows = -(-depth // words)
             byte = min(bits, BYTE_BITS)
-            blocks = -(-rows * -(-width // byte) // (bits // byte))
-            price = blocks * cost + MULTIPLEXER_COST * width * (rows - 1)
+            blocks = -(-rows * -(-width // byte) * byte // bits)
+            several = MULTIPLEXER_COST * rows if rows > 1 else 0.0
+            price = blocks * cost + MULTIPLEXER_COST * width * (rows - 1) + several
             found.append((price, blocks * size, rows))
     _, bram18, rows = min(found)
     return BlockRam(bram18, rows)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from model.design import Design
 from model.memories import Memory, memories
+from model.packing import refusal
 from model.soft_logic import Logic, logic
 
 DSP_PORT_BITS = (25, 18)  # signed multiplier of the DSP48E1 (UG479)
@@ -152,9 +153,16 @@ def _dsps(design: Design) -> dict[str, int]:
         depthwise += acc.in_lanes * taps * product
     return {
         "depth-wise": depthwise,
-        "MAC array": acc.in_lanes * acc.out_lanes * product,
+        "MAC array": _mac_dsps(design, product),
         "post-process": acc.requant_lanes * requantise_dsps(acc.accumulator_bits),
     }
+
+
+def _mac_dsps(design: Design, product: int) -> int:
+    """Packed, two output lanes share a block; without, a product takes ``product`` of them."""
+    acc = design.accelerator
+    lanes = acc.in_lanes * acc.out_lanes
+    return lanes // 2 if acc.mac_packing == "pair" else lanes * product
 
 
 def _product_dsps(design: Design) -> int:
@@ -183,6 +191,8 @@ def _advice(design: Design, parts: tuple[Part, ...]) -> dict[str, str]:
     dsp = f"lower accelerator.out_lanes or in_lanes ({acc.in_lanes} x {acc.out_lanes} multipliers)"
     if acc.dw_multiplier_style == "dsp":
         dsp += ', or set accelerator.dw_multiplier_style = "lut"'
+    if acc.mac_packing == "none" and refusal(design.weight_bits, design.feature_bits) is None:
+        dsp += ', or set accelerator.mac_packing = "pair"'
     busiest = max(parts, key=lambda part: part.lut)
     lut = f"most are in the {busiest.name}: lower accelerator.in_lanes or out_lanes"
     if acc.dw_multiplier_style == "lut":

@@ -28,6 +28,7 @@ from model.errors import TandemError
 from rtl_sim.cache import lock, staged
 from rtl_sim.generate import core_parameters, generate, library_sources
 from rtl_sim.lint import in_order, is_hardware
+from rtl_sim.synth_units import Library, first_error, map_units
 from rtl_sim.toolchain import execute, yosys_command, yosys_environment, yosys_path
 
 TOP = "tandem_top"
@@ -63,6 +64,7 @@ DSP_CELLS = {"DSP48E1": 1}
 FREE_CELLS = ("CARRY4", "MUXF7", "MUXF8")
 KNOWN_CELLS = frozenset((*LUT_CELLS, *FF_CELLS, *BRAM18_CELLS, *DSP_CELLS, *FREE_CELLS))
 GLUE = "glue"
+_BUILD_ID = re.compile(r"(\.BuildId\()[^)]*\)")
 COUNTING = sorted({**LUT_CELLS, **FF_CELLS, **BRAM18_CELLS, **DSP_CELLS}.items())
 
 
@@ -91,14 +93,29 @@ class SynthesisResult:
 
 
 def synthesise(design: Design, build_root: Path) -> SynthesisResult:
-    """Map the accelerator of `design` to the 7 series, or find it mapped below `build_root`.
+    """Map the accelerator of `design` to the 7 series; what was mapped before is found.
 
-    Takes minutes where it is not found. TandemError: Yosys is not installed, or refuses the design
+    Takes minutes where much is new. TandemError: Yosys is not installed, or refuses the design
     (its first error line).
     """
     name = hashlib.sha256(repr(sorted(core_parameters(design).items())).encode()).hexdigest()[:16]
     generated = generate(design, build_root / "tops" / name)
-    return synthesise_sources([*library_sources(), *generated], TOP, build_root, parent=CORE)
+    for path in generated:  # a constant of a register; any two designs would differ by it
+        path.write_text(_BUILD_ID.sub(r"\g<1>0)", path.read_text()))
+    sources = [path for path in in_order([*library_sources(), *generated]) if is_hardware(path)]
+    mapped = map_units(Library(tuple(sources), TOP, CORE, _tool(), FLAGS), build_root)
+    cells: dict[str, Counter[str]] = {}
+    for instance, unit in mapped.items():
+        cells[_unit(instance)] = cells.get(_unit(instance), Counter()) + unit.cells
+    units = {unit: use_of(cells[unit]) for unit in sorted(cells)}
+    total = use_of(sum(cells.values(), Counter[str]()))
+    return SynthesisResult(
+        **asdict(total),
+        seconds=sum({id(unit): unit.seconds for unit in mapped.values()}.values()),
+        tool=_tool(),
+        units=units,
+        cached=all(unit.cached for unit in mapped.values()),
+    )
 
 
 def synthesise_sources(
@@ -168,7 +185,7 @@ def _map(plan: _Plan, directory: Path) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - started
     if status != 0:
-        raise TandemError(f"Yosys refused {plan.top}: {_first_error(log)}")
+        raise TandemError(f"Yosys refused {plan.top}: {first_error(log)}")
     modules = {
         name.removeprefix("\\"): module["num_cells_by_type"]
         for name, module in json.loads((directory / CELLS).read_text())["modules"].items()
@@ -251,10 +268,3 @@ def _tool() -> str:
             f"the Python package {YOSYS_PACKAGE} is not installed for {sys.executable}: "
             "run `make setup`."
         ) from None
-
-
-def _first_error(log: Path) -> str:
-    text = log.read_text(errors="replace")
-    found = re.search(r"^.*ERROR: .*$", text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if line.strip()]
-    return found.group().strip() if found else (lines or ["it failed without a word"])[-1]

@@ -25,7 +25,7 @@ from testbench.verify_command import Request, verify_design
 
 DESIGNS = Path(__file__).resolve().parent.parent / "designs"
 MEASURED = "dnn_a"
-NAMED = ("dnn_a", "dnn_b", "dnn_c", "dnn_c_w8f8")
+NAMED = ("dnn_a", "dnn_b", "dnn_c", "dnn_c_w8f8", "dnn_c_w8f8_packed")
 EVALUATIONS = 25
 TARGET_FPS = {"dnn_a": 75.0, "dnn_b": 70.0, "dnn_c": 42.0}
 TARGET_CYCLES = 2_500_000

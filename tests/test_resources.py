@@ -10,6 +10,8 @@ import pytest
 from model.design import Design, load_design
 from model.memories import Memory, block_ram, lut_ram, memories
 from model.resources import estimate_resources, multiplier_dsps, requantise_dsps
+from model.soft_logic import WEIGHT_STORE, logic
+from rtl_sim.resource_campaign import named
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +96,25 @@ def test_small_parameter_memories_are_made_of_luts(width: int, depth: int, luts:
     assert (memory.bram18, memory.lut) == (0, luts)
 
 
-@pytest.mark.parametrize(
-    ("name", "dsp", "bram18", "lut", "ff"),
-    [("tiny", 28, 16, 10887, 9609), ("dnn_a", 216, 260, 26392, 25211)],
-)
-def test_the_model_agrees_with_synthesis(
-    root: Path, name: str, dsp: int, bram18: int, lut: int, ff: int
-) -> None:
-    found = estimate_resources(load_design(root / "designs" / f"{name}.toml"))
-    assert (found.dsp, found.bram18) == (dsp, bram18)
-    assert found.lut == pytest.approx(lut, rel=0.15)
-    assert found.ff == pytest.approx(ff, rel=0.15)
+# Whole designs of the campaign by Yosys 0.70: DSP48E1, RAMB18, LUT, FF.
+DESIGNS = {
+    "w4f4, short products": (12, 11, 8127, 8330),
+    "w5f7, odd widths": (28, 15, 8476, 8700),
+    "w13f11, odd widths": (28, 20, 11174, 10317),
+    "w16f8": (28, 20, 10891, 10386),
+    "one requantising lane": (22, 20, 8607, 8489),
+    "eight requantising lanes": (36, 16, 9778, 10315),
+    "24 output lanes": (60, 24, 11073, 11345),
+    "accumulator of 48 bits": (32, 16, 9925, 10102),
+}
+
+
+@pytest.mark.parametrize(("name", "measured"), DESIGNS.items())
+def test_the_model_agrees_with_synthesis(name: str, measured: tuple[int, int, int, int]) -> None:
+    found = estimate_resources(named(name))
+    assert (found.dsp, found.bram18) == measured[:2]
+    assert found.lut == pytest.approx(measured[2], rel=0.08)
+    assert found.ff == pytest.approx(measured[3], rel=0.08)
 
 
 def test_every_memory_of_the_rtl_is_in_the_list(dnn_a: Design) -> None:
@@ -132,7 +142,9 @@ def test_an_accumulator_of_48_bits_costs_a_third_dsp_per_requantising_lane() -> 
 
 def test_a_design_that_does_not_fit_is_a_value_that_says_what_to_change(dnn_a: Design) -> None:
     assert estimate_resources(dnn_a).shortages() == ()
-    wide = replace(dnn_a, accelerator=replace(dnn_a.accelerator, in_lanes=8))
+    buffers = replace(dnn_a.accelerator.buffers, weight_words=4096)
+    acc = replace(dnn_a.accelerator, in_lanes=8, buffers=buffers)
+    wide = replace(dnn_a, accelerator=acc)
     found = {item.resource: item for item in estimate_resources(wide).shortages()}
     assert set(found) == {"dsp", "bram18"}
     assert found["dsp"].need == 2 * 192 + 16 + 16
@@ -141,3 +153,33 @@ def test_a_design_that_does_not_fit_is_a_value_that_says_what_to_change(dnn_a: D
     assert "half its depth" in found["bram18"].advice
     assert "too many" in str(found["bram18"])
     assert estimate_resources(wide).record()["fits"] is False
+
+
+# LUT and FF of units by Yosys 0.70: weight bits, feature bits, requantising lanes -> depth-wise
+# unit, post-process; the other parameters as in designs/tiny.toml.
+UNITS = {
+    (4, 4, 4): ((1106, 1511), (1310, 1318)),
+    (5, 7, 4): ((1712, 1940), (1386, 1342)),
+    (8, 8, 1): ((2282, 2387), (1015, 864)),
+    (8, 8, 4): ((2282, 2387), (1417, 1350)),
+    (8, 8, 8): ((2282, 2387), (1906, 2013)),
+    (13, 11, 4): ((4141, 3270), (1549, 1403)),
+    (16, 8, 4): ((3992, 3299), (1417, 1350)),
+}
+
+
+@pytest.mark.parametrize(("widths", "measured"), UNITS.items())
+def test_the_logic_of_a_unit_follows_its_widths_and_lanes(
+    root: Path,
+    widths: tuple[int, int, int],
+    measured: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    base = load_design(root / "designs" / "tiny.toml")
+    acc = replace(base.accelerator, requant_lanes=widths[2])
+    found = logic(replace(base, weight_bits=widths[0], feature_bits=widths[1], accelerator=acc))
+    store = WEIGHT_STORE  # of the depth-wise weights, which are a unit of their own
+    depthwise, post = found["depth-wise"], found["post-process"]
+    assert depthwise.lut - store.lut == pytest.approx(measured[0][0], rel=0.1)
+    assert depthwise.ff - store.ff == pytest.approx(measured[0][1], rel=0.1)
+    assert post.lut == pytest.approx(measured[1][0], rel=0.1)
+    assert post.ff == pytest.approx(measured[1][1], rel=0.1)

@@ -10,6 +10,7 @@ from model.design import load_design
 from model.errors import TandemError
 from rtl_sim import synth
 from rtl_sim.generate import HDL
+from rtl_sim.resource_campaign import run_campaign
 from rtl_sim.synth import Use, synthesise, synthesise_sources
 
 PAIR = """\
@@ -99,3 +100,10 @@ def test_the_tiny_accelerator_is_inferred_as_meant(root: Path, build_root: Path)
     assert made.dsp == sum(unit.dsp for unit in made.units.values())
     assert made.lut == sum(unit.lut for unit in made.units.values())
     assert made.bram18 == 16
+
+
+@pytest.mark.full
+def test_the_model_agrees_with_synthesis_over_the_campaign(build_root: Path) -> None:
+    found = run_campaign(build_root.parent)
+    assert len(found) >= 30
+    assert [name for name, item in found if not item.agrees] == []

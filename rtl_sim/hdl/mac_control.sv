@@ -6,8 +6,9 @@
 // groups; after each emitted vector (max pool: after the window, else after each pixel) pad_cycles
 // idle cycles. pad_cycles keeps the pace of requantising inside a layer; where a tile follows a tile
 // of another layer, the issue that completes a vector is held back (a cycle counted as padding) until
-// it comes steps*RW or more cycles after the one that completed the vector before. The last RUN cycle of a group, padding included, posts release_o; that of the
-// last group also tile_end_o and the release of the source bank; then WAIT, or IDLE.
+// it comes steps*RW or more cycles after the one that completed the vector before. The last RUN
+// cycle of a group, padding included, posts release_o; that of the last group also tile_end_o and
+// the release of the source bank; then WAIT, or IDLE.
 // WAIT is left with claim_o, which reserves an output bank (bank_token) and hands the settings of
 // the group to the post-process; the banks alternate. Each bank is given back by the feature store.
 // An issue at c reads its features and its weight word at c (re, address; data at c + 2).

@@ -1,8 +1,9 @@
 // Fetches runs of weight groups into the two weight stores (target 0: MAC array, 1: depth-wise).
 //
 // IDLE with a command at c (it leaves its FIFO then) -> CREDIT from c+1 until the target store has
-// room for one group, which it reserves (reserve_o one cycle later: the credits are not looked at
-// before the next CREDIT) -> SEGMENT: offers one segment of group_beats -> RECEIVE until the last beat at e: weight ready, group posted -> CREDIT for the next group or IDLE at e+1.
+// room for one group, which it reserves (reserve_o one cycle later: nobody looks at the credits
+// before the next CREDIT) -> SEGMENT: offers one segment of group_beats -> RECEIVE until the last
+// beat at e: weight ready, group posted -> CREDIT for the next group or IDLE at e+1.
 // A group is its parameter beats (beat i to lane i mod lanes, word i / lanes), then its weight words
 // of WordBeats beats each. Both targets share the data output; per-target strobes select. The write
 // outputs pass one register, as in feature_load: a beat of cycle e is written at the end of e+1, the
