@@ -13,8 +13,8 @@ from model.design import Design
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 RAMB36_SHAPES = (*((2 * depth, width) for depth, width in RAMB18_SHAPES), (512, 72))
 BYTE_BITS = 9  # ports of 9 bits and more write bytes of 9 separately
-# Synthesis weighs blocks against the multiplexer behind several rows of them: Yosys 0.70 charges 129
-# for a RAMB18, 257 for a RAMB36, half for each bit of each further row and half for each row.
+# Synthesis weighs blocks against the multiplexer behind several rows of them: Yosys 0.70 takes
+# 129 for a RAMB18, 257 for a RAMB36, half for each bit of each further row and half for each row.
 RAMB18_COST, RAMB36_COST, MULTIPLEXER_COST = 129.0, 257.0, 0.5
 MULTIPLEXER_LUTS = 0.55  # LUTs of each bit of each further row, from synthesis of DNN-A
 DISTRIBUTED_WORDS = 64  # parameter memories up to this depth are made of LUTs (weight_store.sv)

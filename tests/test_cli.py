@@ -146,7 +146,8 @@ def test_both_engines_give_the_same_record(tiny: Path) -> None:
 
 def test_the_fast_engine_writes_the_same_event_file(tiny: Path, tmp_path: Path) -> None:
     for engine in ("simpy", "fast"):
-        assert run("simulate", tiny, "--engine", engine, "--events", tmp_path / engine).exit_code == 0
+        found = run("simulate", tiny, "--engine", engine, "--events", tmp_path / engine)
+        assert found.exit_code == 0
     assert (tmp_path / "simpy").read_bytes() == (tmp_path / "fast").read_bytes()
 
 
