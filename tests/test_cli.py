@@ -409,6 +409,18 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tiny: Path, tmp_path
     assert not (tmp_path / "verify_tiny").exists()
 
 
+# ---- synth ----
+
+
+def test_synth_wants_one_design_or_the_campaign(tiny: Path) -> None:
+    for arguments in ((), (tiny, "--campaign")):
+        assert "either a design file or --campaign" in refused("synth", *arguments)
+
+
+def test_synth_names_a_design_that_is_not_there(tmp_path: Path) -> None:
+    assert "none.toml" in refused("synth", tmp_path / "none.toml")
+
+
 # ---- bench ----
 
 

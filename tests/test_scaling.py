@@ -9,6 +9,7 @@ import pytest
 
 from model.design import load_design
 from model.errors import TandemError
+from model.fast_simulator import prepare
 from testbench import scaling as bench
 
 
@@ -21,6 +22,7 @@ def test_a_scaled_design_keeps_the_accelerator(root: Path) -> None:
 
 
 def test_one_evaluation_stays_below_its_memory(root: Path) -> None:
+    prepare()  # compiling takes more, once
     design = root / "designs" / "dnn_a.toml"
     cost = bench._in_fresh_process(design, 160, 320, 5)
     assert cost["tiles"] > 0
