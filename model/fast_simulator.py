@@ -74,9 +74,10 @@ def simulate_fast(schedule: Schedule) -> Simulation:
     TandemError where the run is longer than an event can say, 8.6 thousand million cycles.
     """
     prepare()
+    rows = at.ProgramRows(schedule)  # the program as integers, as the RTL gets it as bytes
     started = time.perf_counter()
-    state = at.fast_state(schedule)
-    run(state, *_commands(schedule))
+    state = at.fast_state(schedule, rows)
+    run(state, *rows.commands)
     done = _tokens(state, at.FRAMES_DONE).tolist()
     if len(done) != schedule.frames:
         raise RuntimeError(f"simulation stopped after {len(done)} of {schedule.frames} frames")
@@ -106,14 +107,6 @@ def prepare() -> None:
     state = np.zeros(at.EMPTY_SIZE, dtype=np.int64)
     with told():
         run(state, 1, 1, 1, 1, 1)
-
-
-def _commands(schedule: Schedule) -> list[int]:
-    """Commands a frame of each unit."""
-    found = dict.fromkeys(at.UNITS, 0)
-    for command in schedule.commands[:-1]:  # without `end`
-        found[command.unit] += 1
-    return list(found.values())
 
 
 def _tokens(state: State, tokens: int) -> NDArray[np.int64]:

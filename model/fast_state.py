@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from model.memory_state import PORTS_AT, UNITS_AT, UNITS_SIZE, State, new_state
 from model.program import Command
 from model.schedule import Schedule
@@ -110,11 +112,10 @@ class _Layout:
         return start
 
 
-def fast_state(schedule: Schedule) -> State:
+def fast_state(schedule: Schedule, rows: ProgramRows) -> State:
     """The whole accelerator and its memory before the first cycle."""
     design = schedule.design
     acc, frames = design.accelerator, schedule.frames
-    rows = _Rows(schedule)
     empty = len(new_state(design.device.ddr, design.clock_khz, acc))
     layout = _Layout(empty)
     program = [layout.take(len(part)) for part in rows.parts]
@@ -159,7 +160,7 @@ def _registers(state: State, schedule: Schedule) -> None:
     state[PENDING : PENDING + 4] = 1 << 62
 
 
-def _lists(rows: _Rows, frames: int, depth: int) -> Iterator[tuple[int, int]]:
+def _lists(rows: ProgramRows, frames: int, depth: int) -> Iterator[tuple[int, int]]:
     """Register and most tokens of every list."""
     count = [number * frames for number in rows.commands]
     for unit in range(END):
@@ -181,11 +182,11 @@ def _lists(rows: _Rows, frames: int, depth: int) -> Iterator[tuple[int, int]]:
     yield EVENTS, per_frame * frames
 
 
-class _Rows:
+class ProgramRows:
     """The program of one frame as integers: one list per unit, then the sequencer's."""
 
     def __init__(self, schedule: Schedule) -> None:
-        self.parts: list[list[int]] = [[] for _ in range(END + 1)]
+        parts: list[list[int]] = [[] for _ in range(END + 1)]
         self.commands = [0] * END
         self.weight_groups = [0, 0]
         self.output_groups = 0
@@ -195,25 +196,26 @@ class _Rows:
         for command in schedule.commands:
             unit = _NUMBER[command.unit]
             tag = command.bundle << 16 | command.tile
-            self.parts[END] += (unit, tag)
+            parts[END] += (unit, tag)
             if unit == END:
                 break
             self.commands[unit] += 1
             fields = command.fields
             if unit == LOAD:
-                self.parts[LOAD] += (*_load(command), tag)
+                parts[LOAD] += (*_load(command), tag)
                 inputs += 1
             elif unit == WEIGHT:
                 self.weight_groups[fields["target"]] += fields["groups"]
                 names = ("address", "groups", "group_words", "param_words", "group_beats", "target")
-                self.parts[WEIGHT] += (*(fields[name] for name in names), tag)
+                parts[WEIGHT] += (*(fields[name] for name in names), tag)
             elif unit == DEPTHWISE:
-                self.parts[DEPTHWISE] += (*_depthwise(command, multipliers), inputs - 1, tag)
+                parts[DEPTHWISE] += (*_depthwise(command, multipliers), inputs - 1, tag)
             elif unit == MAC:
-                self.parts[MAC] += (*_mac(command, inputs - 1, slices), tag)
+                parts[MAC] += (*_mac(command, inputs - 1, slices), tag)
             else:
                 self.output_groups += fields["out_groups"]
-                self.parts[STORE] += (*_store(command), tag)
+                parts[STORE] += (*_store(command), tag)
+        self.parts = [np.array(part, dtype=np.int64) for part in parts]
 
 
 def _load(command: Command) -> Sequence[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,12 @@ class FeatureMap:
         """Does the map hold signed accumulators?"""
         return self.slices > 1
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Channel blocks, the last one perhaps smaller."""
         return -(-self.channels // self.block_channels)
 
-    @property
+    @cached_property
     def last_block_channels(self) -> int:
         """Channels of the last block, padding included."""
         rest = self.channels - (self.blocks - 1) * self.block_channels
@@ -52,7 +53,7 @@ class FeatureMap:
         """Channels of one block, padding included."""
         return self.last_block_channels if block == self.blocks - 1 else self.block_channels
 
-    @property
+    @cached_property
     def padded_channels(self) -> int:
         """Channels of all blocks, padding included."""
         return (self.blocks - 1) * self.block_channels + self.last_block_channels
@@ -62,22 +63,22 @@ class FeatureMap:
         """Bytes of one channel of one pixel."""
         return self.feature_bytes * self.slices
 
-    @property
+    @cached_property
     def block_pitch(self) -> int:
         """Bytes from one channel block to the next inside a row."""
         return self.width * self.block_channels * self.channel_bytes
 
-    @property
+    @cached_property
     def row_pitch(self) -> int:
         """Bytes from one row to the next."""
         return self.wider_pitch or self.row_bytes
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return self.width * self.padded_channels * self.channel_bytes
 
-    @property
+    @cached_property
     def contiguous(self) -> bool:
         """Do rows follow each other without a gap?"""
         return self.row_pitch == self.row_bytes
