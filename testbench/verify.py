@@ -24,6 +24,7 @@ from testbench.accelerator_tb import build_accelerator
 
 Ints = NDArray[np.int64]
 WATCHDOG_FACTOR = 3  # times the simulated cycles, then the RTL counts as hung
+FAST_RUNS = 9  # a run is milliseconds: the median is quoted
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Verification:
     """What was compared and what differed."""
 
     simulation: Simulation  # SimPy
-    fast: Simulation  # the compiled engine
+    fast: Simulation  # the compiled engine, the run of the median time
     rtl: HostRun
     events: int
     event_differences: tuple[tuple[str, Event], ...]
@@ -96,7 +97,9 @@ def verify(
     started = time.perf_counter()
     wanted = [run_functional(design, network, image) for image in images]
     functional_seconds = time.perf_counter() - started
-    simulation, fast = simulate(schedule), simulate_fast(schedule)
+    simulation = simulate(schedule)
+    runs = [simulate_fast(schedule) for _ in range(FAST_RUNS)]
+    fast = sorted(runs, key=lambda run: run.seconds)[FAST_RUNS // 2]
     build = build_accelerator(design, schedule.memory_bytes, build_root, optimise)
     timeout = WATCHDOG_FACTOR * simulation.total_cycles + 10_000
     result = run_accelerator(build, Job(schedule, bytes(memory), timeout), work_dir)
