@@ -21,7 +21,7 @@ help: ## this list
 
 setup: $(STAMP) ## the tools and the package, in .venv
 
-quant: $(QUANT) ## the same with torch and Brevitas, for training
+quant: $(QUANT) ## the same with torch, Brevitas and Ray, for training and searching
 
 sim: $(STAMP) ## DNN-A's full frame at all three levels, compared (DESIGN=FILE for another design)
 	@$(BIN)/tandem verify $(DESIGN) $(if $(wildcard $(NETWORK)),--network $(NETWORK))
@@ -54,6 +54,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(QUANT): $(STAMP)
-	@echo "installing torch and Brevitas into .venv (a minute or two) ..."
-	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install -qq -e '.[dev,quant]'
+	@echo "installing torch, Brevitas and Ray into .venv (a minute or two) ..."
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install -qq -e '.[dev,quant,cluster]'
 	@touch $@

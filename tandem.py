@@ -23,6 +23,7 @@ from rtl_sim.resource_campaign import resource_campaign_command
 from rtl_sim.synth_command import synth_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
+from search.search_command import SearchArguments, search_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
 from testbench.scaling import SCALED, scaling_bench
@@ -76,6 +77,9 @@ Out = Annotated[
 ]
 
 PublishedFile = Annotated[Path, typer.Argument(metavar="FILE", help="The published weights.")]
+SearchOut = Annotated[
+    Path, typer.Option(help="Folder of the search; everything is written below it.")
+]
 ImportOut = Annotated[Path, typer.Option(help="Folder for the network and the design file.")]
 
 
@@ -242,6 +246,40 @@ def explore(
         ),
         as_json,
     )
+
+
+@app.command()
+@guarded
+def search(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(metavar="SPEC", help="Specification, such as designs/search_small.toml."),
+    ] = None,
+    out: SearchOut = Path("build/search"),
+    data: Annotated[str | None, typer.Option(help="Training images instead of the SPEC's.")] = None,
+    val: Annotated[str | None, typer.Option(help="Images to score with, likewise.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to inherit, likewise.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="SkyNet's weights, likewise.")] = None,
+    jobs: Annotated[int, typer.Option(help="Worker processes, or Ray tasks at once.")] = 2,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: a Ray cluster (extra [cluster]).")
+    ] = "local",
+    status: Annotated[
+        Path | None, typer.Option("--status", help="How the search in this folder stands.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """The co-design search: networks with their accelerators for targets of speed and accuracy.
+
+    Bundles are tried as prototypes, networks grown from the best ones with every step simulated
+    exactly, the best trained, verified on the RTL and synthesised. The same command goes on after
+    Ctrl-C.
+    """
+    folder = status or out
+    arguments = SearchArguments(
+        spec, folder, data, val, start, teacher, jobs, executor, status is not None
+    )
+    return search_command(arguments, as_json)
 
 
 @app.command()

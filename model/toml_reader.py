@@ -112,6 +112,11 @@ class Table:
             raise self.refuse(key, found, f"must be a table: write it as [{self.key_name(key)}]")
         return found
 
+    def whole(self) -> dict[str, Any]:
+        """Everything in it as it stands, for a reader of its own."""
+        self._seen.update(self._data)
+        return dict(self._data)
+
     def finish(self) -> None:
         """Refuse keys that were never asked for, with the nearest known key."""
         for key, found in self._data.items():

@@ -120,6 +120,12 @@ class BatchSource:
         found = self.cache.open(view)
         if found is not None:
             return found
+        with self.cache.making(view):
+            found = self.cache.open(view)  # another process may have made it meanwhile
+            return found if found is not None else self._make_view(view)
+
+    def _make_view(self, view: int) -> Records:
+        assert self.cache is not None
         groups = split(np.arange(len(self.pictures)), self.batch_size)
         made = bar(self._made(groups, view, Waited()), len(groups), f"view {view} to the cache")
         return self.cache.write(view, (to_record(batch) for batch in made))

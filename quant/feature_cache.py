@@ -7,6 +7,8 @@ whole or not at all and carries a checksum, so a damaged one is found and made a
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +17,7 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,20 @@ class FeatureCache:
             return np.memmap(path, self.record, "r", _HEADER.size, (self.count,))
         except OSError:
             return None
+
+    @contextlib.contextmanager
+    def making(self, view: int) -> Iterator[None]:
+        """While a view is made: other processes wait here, so that it is made once."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stream = (self.folder / f".view_{view:03}.lock").open("w")
+        except OSError as error:
+            raise TandemError(
+                f"{self.folder}: the cache cannot be written: {error.strerror or error}"
+            ) from error
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
     def write(self, view: int, parts: Iterable[Mapping[str, NDArray[Any]]]) -> Records:
         """Store a view from consecutive groups of records, each the record's parts by name.

@@ -66,6 +66,7 @@ class DataSettings:
     """Images, their augmentation, and the cache of what frozen layers make of them."""
 
     on_bad: str = _word("refuse", ("refuse", "skip"), "what to do with images that cannot be used")
+    images: int = _whole(0, 0, 10**7, "train on so many images, evenly taken; 0 = on all")
     val_share: float = _real(0.15, 0.0, 0.9, "of the scenes, held out where no --val is given")
     views: int = _whole(8, 0, 1000, "augmented views an image, reused in turn; 0 = always new ones")
     cache: bool = _flag(True, "keep views on disk behind the frozen bundles (needs views > 0)")
@@ -96,6 +97,7 @@ class StartSettings:
     weights: str = _path("SkyNet's HDF5 file or a checkpoint: bundles that match from the front")
     teacher: str = _path("SkyNet's HDF5 file: a network to learn from on the same images")
     activation: str = _word("relu6", ("relu6", "relu"), "after every layer but the last")
+    inherit: bool = _flag(False, "cut and pad those weights where shapes differ")
     fold: bool = _flag(False, "fold batch norm into those weights and hold its statistics still")
 
 

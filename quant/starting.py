@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from model.design import Design
 from model.errors import TandemError
 from quant.checkpoint import Checkpoint, check_design, load_checkpoint, previous_path
+from quant.inherit import inherit, recalibrate
 from quant.network import DetectionNetwork
 from quant.skynet_weights import Arrays, read_skynet, skynet_network, warm_start
 from quant.train_state import load_module
@@ -35,6 +37,20 @@ def start_from(weights: str, network: DetectionNetwork) -> int:
         )
     network.load_arrays(arrays, strict=False)
     return bundles
+
+
+def inherit_from(
+    weights: str, network: DetectionNetwork, seed: int, images: Iterable[torch.Tensor]
+) -> int:
+    """Cut and pad those weights to the network's shapes; how many bundles begin with some.
+
+    ``images``: batches (B, C, H, W), normalised, on which batch norm is measured where sums change.
+    """
+    path = Path(weights)
+    found = read_skynet(path) if path.suffix.lower() in HDF5 else float_arrays(path)
+    done = inherit(network, found, seed)
+    recalibrate(network, done.measured, images)
+    return done.blocks
 
 
 def float_arrays(path: Path) -> Arrays:

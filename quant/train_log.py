@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +57,13 @@ _COLUMNS = [f.name for f in fields(EpochRecord)]
 class TrainLog:
     """The log of one run in its folder."""
 
-    def __init__(self, out: Path, tensorboard: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        tensorboard: bool,
+        report: Callable[[EpochRecord, int], None] | None = None,
+    ) -> None:
+        self._report = report
         self._path = out / "history.csv"
         self._writer = _writer(out / "tensorboard") if tensorboard else None
 
@@ -74,6 +80,8 @@ class TrainLog:
     def epoch(self, record: EpochRecord, epochs: int, best: bool) -> None:
         """Add an epoch."""
         progress(record.line(epochs, best))
+        if self._report is not None:
+            self._report(record, epochs)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(",".join(str(value) for value in asdict(record).values()) + "\n")
         if self._writer is not None:

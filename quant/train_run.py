@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from model.console import progress
@@ -14,12 +15,12 @@ from model.design import Design
 from model.detection import PixelBox
 from model.errors import TandemError
 from model.network_file import write_atomically
-from quant.batches import BatchSource, record_type
+from quant.batches import PLAIN, BatchSource, record_type, split, stack
 from quant.checkpoint import check_design, design_facts, load_checkpoint, load_last
 from quant.dataset import Dataset, load_dataset
 from quant.feature_cache import FeatureCache, plan_cache
 from quant.memory import keep_memory
-from quant.network import DetectionNetwork, build_network
+from quant.network import DetectionNetwork, build_network, normalise
 from quant.pictures import Labelled, data_digest
 from quant.scoring import Scorer
 from quant.settings import (
@@ -31,11 +32,20 @@ from quant.settings import (
     settings_to_dict,
 )
 from quant.split import split_by_scene
-from quant.starting import load_teacher, make_folder, remove_stages, start_from, take_float
-from quant.train_log import TrainLog
+from quant.starting import (
+    inherit_from,
+    load_teacher,
+    make_folder,
+    remove_stages,
+    start_from,
+    take_float,
+)
+from quant.train_log import EpochRecord, TrainLog
 from quant.train_state import arrays_digest, load_module, module_arrays
 from quant.trainee import Machine, QuantisedTrainee, Trainee, pick_machine
 from quant.training import Stage, StageResult, stage_paths
+
+MEASURED_IMAGES = 32  # on which batch norm is measured where inherited weights were cut
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Request:
     settings: TrainSettings
     stages: tuple[str, ...] = STAGES
     resume: bool = False
+    cache: Path | None = None  # shared by several runs, which leave each other's views alone
+    report: Callable[[EpochRecord, int], None] | None = None  # after every epoch, of how many
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class Run:
         write_atomically(request.out / "settings.toml", settings_text(self.settings).encode())
         if not request.resume:
             remove_stages(request.out, request.stages)
-        log = TrainLog(request.out, self.settings.run.tensorboard)
+        log = TrainLog(request.out, self.settings.run.tensorboard, request.report)
         float_iou = qat_iou = integer_iou = None
         boxes: Mapping[str, PixelBox] = {}
         path: Path | None = None
@@ -124,7 +136,11 @@ class Run:
         self, network: DetectionNetwork, teacher: DetectionNetwork | None, log: TrainLog
     ) -> tuple[float, Mapping[str, PixelBox]]:
         start = self.settings.start
-        self.warm_bundles = start_from(start.weights, network)
+        if start.weights and start.inherit:
+            seed = self.settings.run.seed
+            self.warm_bundles = inherit_from(start.weights, network, seed, self._measured_on())
+        else:
+            self.warm_bundles = start_from(start.weights, network)
         if start.fold:
             network.fold_batch_norm()
         settings = self.settings.float
@@ -134,6 +150,14 @@ class Run:
         )  # fmt: skip
         self.train_stage("float", trainee, log, arrays_digest(module_arrays(network)))
         return self.score_best("float", trainee)
+
+    def _measured_on(self) -> Iterator[torch.Tensor]:
+        """Training images, evenly taken, without augmentation, for batch norm."""
+        count = min(MEASURED_IMAGES, len(self.train))
+        chosen = np.linspace(0, len(self.train) - 1, count).astype(int)
+        for group in split(chosen, 8):
+            images, _ = stack([self.train.view(int(index), PLAIN) for index in group])
+            yield normalise(images, self.design.feature_bits)
 
     def _qat(
         self, network: DetectionNetwork, teacher: DetectionNetwork | None, log: TrainLog
@@ -213,18 +237,22 @@ class Run:
         return scorer.score(trainee)
 
     def _cache(self, name: str, trainee: Trainee, pictures: Labelled, views: int) -> FeatureCache:
+        net = self.design.network
         decides = {
             "data": data_digest(pictures.data, files=True),
             "views": pictures.facts() if pictures is self.train else None,
             "front": trainee.front_digest(),
-            "network": self.facts,
+            # In front of the first bundle only the image's size matters.
+            "network": self.facts if trainee.split else [net.channels, net.height, net.width],
             "split": trainee.split,
         }
         record = record_type(trainee, pictures.view(0, 0)[0], pictures is self.train)
         limit = self.settings.data.cache_limit_gb * 1e9
-        root = self.request.out / "cache" / name
+        shared = self.request.cache
+        root = self.request.out / "cache" / name if shared is None else shared
         cache = plan_cache(root, record, len(pictures), views, decides, limit)
-        cache.remove_others()
+        if shared is None:
+            cache.remove_others()
         progress(
             f"{name}: cache of {views} views of {len(pictures)} images behind bundle "
             f"{trainee.split}: {cache.total_bytes / 1e6:,.1f} MB when all are made"
@@ -298,7 +326,14 @@ def read_data(data: str, val: str | None, settings: TrainSettings) -> tuple[Data
         val_set = load_dataset(val, settings.data.on_bad, seed=seed + 1)
         for line in val_set.report.lines():
             progress(line)
-        return train_set, val_set, val
+        return _fewer(train_set, settings.data.images), val_set, val
     rest, held = split_by_scene(train_set, settings.data.val_share, seed)
     progress(f"{data}: {len(held)} images of other scenes held out for validation")
-    return rest, held, f"held out of {data}"
+    return _fewer(rest, settings.data.images), held, f"held out of {data}"
+
+
+def _fewer(dataset: Dataset, count: int) -> Dataset:
+    """At most ``count`` images (0: all), evenly taken."""
+    if not 0 < count < len(dataset):
+        return dataset
+    return dataset.subset(np.linspace(0, len(dataset) - 1, count).astype(int).tolist())
