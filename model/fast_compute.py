@@ -33,7 +33,6 @@ from model.fast_state import (
     DE_STREAM,
     DE_TAG,
     DE_TAPS,
-    DEPTHWISE,
     DEPTHWISE_ROW,
     G_PARAM_SIZES,
     G_PARAMS,
@@ -57,7 +56,6 @@ from model.fast_state import (
     MA_TAG,
     MA_VECTORS,
     MA_WORDS,
-    MAC,
     MAC_ROW,
     MID_FREE,
     MID_FULL,
@@ -112,6 +110,7 @@ def run_depthwise(s: State, per_frame: int) -> bool:
             tile = frame * s[X_INPUT_TILES] + s[row + DE_INPUT]
             if not (
                 known(s, SOURCE_FULL, tile)
+from model.program_rows import DEPTHWISE, MAC
                 and known(s, SOURCE_FREE, tile + 1)  # the tile before
                 and known(s, MID_FREE, index)
             ):

@@ -13,7 +13,6 @@ from model.compiled import part
 from model.fast_state import (
     ARRIVALS,
     BUSY,
-    END,
     F_ADDRESS,
     F_BURST,
     F_CYCLE,
@@ -35,7 +34,6 @@ from model.fast_state import (
     LO_FRAME,
     LO_SYNC,
     LO_TAG,
-    LOAD,
     LOAD_ROW,
     N_LOAD,
     N_SEQUENCER,
@@ -81,7 +79,6 @@ from model.fast_state import (
     ST_PITCH,
     ST_SKEW,
     ST_TAG,
-    STORE,
     STORE_ROW,
     STORES_DONE,
     W_CYCLE,
@@ -98,7 +95,6 @@ from model.fast_state import (
     WE_TAG,
     WE_TARGET,
     WE_WORDS,
-    WEIGHT,
     WEIGHT_ROW,
     X_IMAGE_STRIDE,
     X_LOADS,
@@ -141,6 +137,8 @@ from model.memory_state import (
 
 # Masters of the memory.
 PROGRAM_MASTER, WEIGHT_MASTER, LOAD_MASTER, STORE_MASTER = range(4)
+from model.program_rows import END, LOAD, STORE, WEIGHT
+
 _PROGRAM, _WEIGHT, _LOAD, _STORE = (MASTERS_AT + master * MASTER_SIZE for master in range(4))
 
 _ASSEMBLE, _DISPATCH, _ENDING, _STOPPED = range(4)  # phases of the sequencer

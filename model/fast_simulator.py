@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from model import fast_state as at
 from model.compiled import told
+from model.ddr import DdrStatistics
 from model.errors import TandemError
 from model.events import Event
 from model.fast_kernel import run
 from model.memory_state import State, statistics
+from model.program_rows import ProgramRows
 from model.schedule import Schedule
 from model.sim_units import Account
 from model.simulator import Simulation
@@ -74,19 +76,10 @@ def simulate_fast(schedule: Schedule) -> Simulation:
     TandemError where the run is longer than an event can say, 8.6 thousand million cycles.
     """
     prepare()
-    rows = at.ProgramRows(schedule)  # the program as integers, as the RTL gets it as bytes
+    rows = ProgramRows(schedule)  # the program as integers, as the RTL gets it as bytes
     started = time.perf_counter()
-    state = at.fast_state(schedule, rows)
-    run(state, *rows.commands)
-    done = _tokens(state, at.FRAMES_DONE).tolist()
-    if len(done) != schedule.frames:
-        raise RuntimeError(f"simulation stopped after {len(done)} of {schedule.frames} frames")
+    state, done = _run(schedule, rows)
     total = done[-1]
-    if total >= at.CYCLES_MAX:
-        raise TandemError(
-            f"{schedule.frames} frames take {total:,} cycles, at most {at.CYCLES_MAX:,} can be "
-            "simulated at once: ask for fewer frames"
-        )
     accounts = _accounts(state)
     for account in accounts.values():
         account.close(total)
@@ -99,6 +92,31 @@ def simulate_fast(schedule: Schedule) -> Simulation:
         array_macs=schedule.array_macs * schedule.frames,
         seconds=time.perf_counter() - started,
     )
+
+
+def cycles_fast(schedule: Schedule) -> tuple[list[int], DdrStatistics]:
+    """The cycle at which each frame was done, and the memory's counts; nothing else is kept.
+
+    The numbers of :func:`simulate_fast`, for a search that looks at no event. TandemError likewise.
+    """
+    prepare()
+    state, done = _run(schedule, ProgramRows(schedule))
+    return done, statistics(state)
+
+
+def _run(schedule: Schedule, rows: ProgramRows) -> tuple[State, list[int]]:
+    """The state after the last cycle, and the cycles at which frames were done."""
+    state = at.fast_state(schedule, rows)
+    run(state, *rows.commands)
+    done: list[int] = _tokens(state, at.FRAMES_DONE).tolist()
+    if len(done) != schedule.frames:
+        raise RuntimeError(f"simulation stopped after {len(done)} of {schedule.frames} frames")
+    if done[-1] >= at.CYCLES_MAX:
+        raise TandemError(
+            f"{schedule.frames} frames take {done[-1]:,} cycles, at most {at.CYCLES_MAX:,} can be "
+            "simulated at once: ask for fewer frames"
+        )
+    return state, done
 
 
 @cache

@@ -7,22 +7,13 @@ of registers, its first place and its length; token i is the cycle from which on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from model.memory_state import PORTS_AT, UNITS_AT, UNITS_SIZE, State, new_state
-from model.program import Command
+from model.program_rows import DEPTHWISE, END, LOAD, MAC, STORE, WEIGHT, ProgramRows
 from model.schedule import Schedule
-from model.segments import Segments
-from model.sim_compute import MacShape
 from model.sim_timing import UnitTiming
-
-UNITS = ("load", "weight", "depthwise", "mac", "store")  # with a command FIFO, in this order
-LOAD, WEIGHT, DEPTHWISE, MAC, STORE = range(5)
-END = len(UNITS)  # the program's last command
-_NUMBER = {name: number for number, name in enumerate((*UNITS, "end"))}
 
 # Registers of the sequencer and of its fetch.
 (
@@ -180,92 +171,3 @@ def _lists(rows: ProgramRows, frames: int, depth: int) -> Iterator[tuple[int, in
     per_frame += 3 * sum(rows.weight_groups) + 2 * rows.commands[DEPTHWISE]
     per_frame += 4 * rows.commands[MAC] + 6 * rows.commands[STORE]
     yield EVENTS, per_frame * frames
-
-
-class ProgramRows:
-    """The program of one frame as integers: one list per unit, then the sequencer's."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        parts: list[list[int]] = [[] for _ in range(END + 1)]
-        self.commands = [0] * END
-        self.weight_groups = [0, 0]
-        self.output_groups = 0
-        slices = schedule.output.slices
-        multipliers = schedule.design.accelerator.dw_multipliers
-        inputs = 0  # input tile that the load before brought
-        for command in schedule.commands:
-            unit = _NUMBER[command.unit]
-            tag = command.bundle << 16 | command.tile
-            parts[END] += (unit, tag)
-            if unit == END:
-                break
-            self.commands[unit] += 1
-            fields = command.fields
-            if unit == LOAD:
-                parts[LOAD] += (*_load(command), tag)
-                inputs += 1
-            elif unit == WEIGHT:
-                self.weight_groups[fields["target"]] += fields["groups"]
-                names = ("address", "groups", "group_words", "param_words", "group_beats", "target")
-                parts[WEIGHT] += (*(fields[name] for name in names), tag)
-            elif unit == DEPTHWISE:
-                parts[DEPTHWISE] += (*_depthwise(command, multipliers), inputs - 1, tag)
-            elif unit == MAC:
-                parts[MAC] += (*_mac(command, inputs - 1, slices), tag)
-            else:
-                self.output_groups += fields["out_groups"]
-                parts[STORE] += (*_store(command), tag)
-        self.parts = [np.array(part, dtype=np.int64) for part in parts]
-
-
-def _load(command: Command) -> Sequence[int]:
-    get = command.fields
-    segments = Segments.of_load(command)
-    needed = get["sync"] if get["sync_enable"] else -1
-    return (*segments.as_tuple(), get["frame_offset"], needed, segments.total_beats)
-
-
-def _depthwise(command: Command, multipliers: int) -> Sequence[int]:
-    get = command.fields
-    kernel = 5 if get["kernel5"] else 3
-    phases = -(-kernel * kernel // multipliers)
-    stream = (get["rows"] + kernel - 1) * (get["cols"] + kernel - 1) * phases
-    return (get["groups"], get["release_weights"], kernel * kernel, stream)
-
-
-def _mac(command: Command, tile: int, slices: int) -> Sequence[int]:
-    get = command.fields
-    shape = MacShape.of(command, slices if get["raw"] else 1)
-    return (
-        get["source_mid"],
-        tile,
-        get["out_groups"],
-        get["release_weights"],
-        shape.cycles,
-        shape.issues,
-        shape.vectors,
-        shape.first_vector,
-        shape.first_emit,
-        shape.last_issue,
-        get["steps"] * shape.slices,
-        get["last_steps"] * shape.slices,
-        get["group_words"],
-        get["param_words"],
-    )
-
-
-def _store(command: Command) -> Sequence[int]:
-    get = command.fields
-    groups = get["out_groups"]
-    first = Segments.of_store(command, 0)
-    last = Segments.of_store(command, groups - 1) if groups > 1 else first
-    return (
-        *first.as_tuple(),
-        get["frame_offset"],
-        groups,
-        get["block_pitch"],
-        last.last_beats,
-        last.last_skew,
-        get["bundle_last"],
-        get["frame_last"],
-    )

@@ -60,11 +60,11 @@ def write_commands(plans: Sequence[PassPlan]) -> Iterator[Command]:
             if tile.index == 0 or not plan.mac_weights.resident:
                 yield Command("weight", bundle, tag, _weight(plan.mac_weights))
             conv = plan.item.conv.name if plan.item.conv is not None else None
-            yield Command("mac", bundle, tag, _mac(plan, tile, window, last), conv)
+            yield Command("mac", bundle, tag, mac_fields(plan, tile, last, window), conv)
             final = last and plan is plans[-1]
             yield Command("store", bundle, tag, _store(plan, tile, last, final))
             stores += 1
-        for name in _written(plan.item):
+        for name in written_layers(plan.item):
             writers.setdefault(name, []).append((plan, first_store))
 
 
@@ -80,7 +80,7 @@ def count_commands(plans: Sequence[PassPlan]) -> int:
     return count
 
 
-def _written(item: Pass) -> Iterator[str]:
+def written_layers(item: Pass) -> Iterator[str]:
     """The layers whose output, or a part of it, this pass leaves for other passes to read."""
     if not item.to_depth:
         yield item.name
@@ -183,11 +183,16 @@ def _depthwise(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[s
     }
 
 
-def _mac(plan: PassPlan, tile: Tile, window: _Input, last: bool) -> dict[str, int]:
+def mac_fields(
+    plan: PassPlan, tile: Tile, last: bool, window: _Input | None = None
+) -> dict[str, int]:
+    """The fields of a tile's MAC command; ``window`` is what it reads of the source, if known."""
     run = plan.mac_weights
     from_mid = plan.item.depthwise is not None
     if from_mid:  # the depth-wise unit leaves exactly the tile, without halo
         window = _Input(tile.row, tile.col, tile.rows, tile.cols, 0, 0)
+    elif window is None:
+        window = _input_of(plan, tile)
     pixel_words = plan.dw_weights.groups if plan.dw_weights else plan.source_words
     return {
         **_window_fields(tile, window),

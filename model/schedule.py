@@ -23,13 +23,17 @@ class Schedule:
 
     design: Design
     plans: tuple[PassPlan, ...]
-    commands: tuple[Command, ...]
     frames: int
     program_address: int
     image: FeatureMap
     image_stride: int
     output_stride: int
     memory_bytes: int
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        """The tile program of a frame; written when it is asked for, the fast engine does not."""
+        return (*write_commands(self.plans), Command("end", 0, 0))
 
     @property
     def output(self) -> FeatureMap:
@@ -145,7 +149,6 @@ def _place(
     return Schedule(
         design=design,
         plans=tuple(placed),
-        commands=(*write_commands(placed), Command("end", 0, 0)),
         frames=frames,
         program_address=program_address,
         image=image,

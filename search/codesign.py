@@ -31,13 +31,15 @@ from search.genome_space import GenomeSpace
 from search.prototypes import measure_prototype, prototype_record
 from search.quality import QualityModel, fit_quality
 from search.reach import check_reach
+from search.search_status import put_notes
 from search.selection import select, write_selection
 from search.spec import SearchSpec, Target
 from search.stages import Candidate, Progress, Record, best_predicted
 from search.trial_worker import folder_of
 from search.trials import Journal
 
-TRAIN, CHAIN, FINISH = "quant.trial:run_trial", "search.chain:run_chain", "search.finish:run_finish"
+TRAIN, CHAIN = "quant.trial:run_trial", "search.chain:run_chain"
+SIZE, FINISH = "search.sizing_task:run_sizing", "search.finish:run_finish"
 Say = Callable[[str], None]
 Watch = Callable[[str, Event], None]  # of a stage
 
@@ -92,9 +94,15 @@ class CoDesign:
             except TandemError as error:
                 self.found.refused.append({"bundle": bundle.name, "reason": str(error)})
                 continue
+            slowest = min(target.least_fps for target in self.spec.targets)
+            if cost.fps < slowest:
+                reason = f"{cost.fps:.1f} FPS as a prototype, the slowest target is {slowest:.1f}"
+                self.found.refused.append({"bundle": bundle.name, "reason": reason})
+                continue
             task = self.trial(design, "prototype", self.spec.prototypes.settings, bundle)
             tasks[bundle.name] = task
             records.append(prototype_record(bundle, design, cost) | {"trial": task.key})
+        put_notes(self.journal, "prototype", {record["trial"]: [record] for record in records})
         results = self.execute("prototype", tasks.values())
         trained = [
             record | {"iou": results[record["trial"]]["mean_iou"]}
@@ -194,6 +202,8 @@ class CoDesign:
                     tasks[item.name] = self.trial(
                         item.design, "candidate", self.spec.training.candidate, bundle
                     )
+        items = {item.name: item for item in self.found.candidates}
+        self.note("candidate", [(items[name], task) for name, task in tasks.items()])
         results = self.execute("candidate", tasks.values())
         self.found.trained = {
             name: results[task.key] for name, task in tasks.items() if task.key in results
@@ -207,16 +217,12 @@ class CoDesign:
     def winners(self) -> None:
         """The best candidates of every target, trained to the end, verified, synthesised."""
         chosen: list[tuple[Candidate, Task]] = []
-        for target in self.spec.targets:
-            ranked = sorted(
-                (item for item in self.of(target, SCD) if item.name in self.found.trained),
-                key=lambda item: (-self.found.trained[item.name]["mean_iou"], item.name),
-            )
-            for item in ranked[: self.spec.training.winners]:
-                bundle = Bundle.named(item.bundle)
-                settings = self.spec.training.winner
-                task = self.trial(item.design, "winner", settings, bundle, ("float", "qat"))
-                chosen.append((item, task))
+        for item in self.sized(self.ranked()):
+            bundle = Bundle.named(item.bundle)
+            settings = self.spec.training.winner
+            task = self.trial(item.design, "winner", settings, bundle, ("float", "qat"))
+            chosen.append((item, task))
+        self.note("winner", chosen)
         results = self.execute("winner", [task for _, task in chosen])
         finishing = {
             item.name: self.finish(item, results[task.key], task)
@@ -236,6 +242,38 @@ class CoDesign:
                     folder_of(self.out, finishing[item.name]),
                 )
             )
+
+    def ranked(self) -> list[Candidate]:
+        """The best trained candidates of every target."""
+        found: list[Candidate] = []
+        for target in self.spec.targets:
+            trained = [item for item in self.of(target, SCD) if item.name in self.found.trained]
+            trained.sort(key=lambda c: (-self.found.trained[c.name]["mean_iou"], c.name))
+            found += trained[: self.spec.training.winners]
+        return found
+
+    def sized(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The same networks, each with the fastest accelerator that exploring finds for it."""
+        tasks = [
+            Task(
+                f"size-{item.name}",
+                "size",
+                SIZE,
+                {"design": design_to_dict(item.design), "limits": asdict(self.spec.limits)},
+            )
+            for item in candidates
+        ]
+        results = self.execute("size", tasks)
+        found = []
+        for item, task in zip(candidates, tasks, strict=True):
+            result = results.get(task.key)
+            if result is None:
+                found.append(item)
+                continue
+            design = design_from_dict(result["design"], item.name)
+            costs = {key: float(result[key]) for key in COSTS}
+            found.append(replace(item, design=design, fps=float(result["fps"]), costs=costs))
+        return found
 
     def winner(
         self, item: Candidate, trained: Mapping[str, Any], done: Mapping[str, Any], folder: Path
@@ -313,6 +351,13 @@ class CoDesign:
             "comment": f"Found by tandem search for {item.target.fps:g} FPS: bundle {item.bundle}.",
         }
         return Task(f"finish-{item.name}", "finish", FINISH, payload)
+
+    def note(self, kind: str, tasks: Sequence[tuple[Candidate, Task]]) -> None:
+        """Tell those who look on which candidates a training is of: it may be of several."""
+        notes: dict[str, list[Record]] = {}
+        for item, task in tasks:
+            notes.setdefault(task.key, []).append(_without(item.record(), "design"))
+        put_notes(self.journal, kind, notes)
 
     def execute(self, stage: str, tasks: Sequence[Task] | Any) -> dict[str, Record]:
         """Run the tasks of a stage; results by key, without those that failed."""
