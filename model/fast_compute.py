@@ -89,6 +89,7 @@ from model.fast_tokens import (
     seen,
 )  # fmt: skip
 from model.memory_state import State
+from model.program_rows import DEPTHWISE, MAC
 
 _RING_MAC = GROUPS_MAC
 _RING_DW = GROUPS_MAC + GROUPS_SIZE
@@ -110,7 +111,6 @@ def run_depthwise(s: State, per_frame: int) -> bool:
             tile = frame * s[X_INPUT_TILES] + s[row + DE_INPUT]
             if not (
                 known(s, SOURCE_FULL, tile)
-from model.program_rows import DEPTHWISE, MAC
                 and known(s, SOURCE_FREE, tile + 1)  # the tile before
                 and known(s, MID_FREE, index)
             ):

@@ -134,11 +134,10 @@ from model.memory_state import (
     NEVER,
     State,
 )  # fmt: skip
+from model.program_rows import END, LOAD, STORE, WEIGHT
 
 # Masters of the memory.
 PROGRAM_MASTER, WEIGHT_MASTER, LOAD_MASTER, STORE_MASTER = range(4)
-from model.program_rows import END, LOAD, STORE, WEIGHT
-
 _PROGRAM, _WEIGHT, _LOAD, _STORE = (MASTERS_AT + master * MASTER_SIZE for master in range(4))
 
 _ASSEMBLE, _DISPATCH, _ENDING, _STOPPED = range(4)  # phases of the sequencer
