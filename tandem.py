@@ -21,8 +21,11 @@ from quant.study_command import StudyArguments, study_command
 from quant.train_command import TrainArguments, train_command
 from rtl_sim.resource_campaign import resource_campaign_command
 from rtl_sim.synth_command import synth_command
+from search.bundles_command import bundles_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
+from search.rescue_command import rescue_command
+from search.scaling_command import scaling_command
 from search.search_command import SearchArguments, search_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
@@ -250,6 +253,26 @@ def explore(
 
 @app.command()
 @guarded
+def bundles(
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="Specification of a search: pool, stem, head.")
+    ] = Path("designs/search_pynq_z1.toml"),
+    whole: Annotated[
+        bool, typer.Option("--all", help="Every bundle of the pool instead of those drawn.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write CSV and picture to this folder.")] = None,
+    as_json: Json = False,
+) -> int:
+    """The bundles that a search draws, each estimated analytically and simulated.
+
+    Latency, traffic and resources at several parallel factors and precisions; how far the
+    estimates are off and how well they rank.
+    """
+    return bundles_command(spec, whole, out, as_json)
+
+
+@app.command()
+@guarded
 def search(
     spec: Annotated[
         Path | None,
@@ -267,6 +290,9 @@ def search(
     status: Annotated[
         Path | None, typer.Option("--status", help="How the search in this folder stands.")
     ] = None,
+    rescue: Annotated[
+        Path | None, typer.Option(help="Save what can be read of this folder's damaged journal.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """The co-design search: networks with their accelerators for targets of speed and accuracy.
@@ -275,6 +301,8 @@ def search(
     exactly, the best trained, verified on the RTL and synthesised. The same command goes on after
     Ctrl-C.
     """
+    if rescue is not None:
+        return rescue_command(rescue, as_json)
     folder = status or out
     arguments = SearchArguments(
         spec, folder, data, val, start, teacher, jobs, executor, status is not None
@@ -415,6 +443,20 @@ def dsp(out: StudyOut, quick: Quick = False, as_json: Json = False) -> int:
 def bram(out: StudyOut, quick: Quick = False, as_json: Json = False) -> int:
     """RAMB18 of a fixed accelerator against the size of the input image, beside Yosys."""
     return bram_command(out, quick, as_json)
+
+
+@study.command()
+@guarded
+def scaling(
+    out: StudyOut,
+    run: Annotated[
+        Path | None, typer.Option(help="A search's folder: trials take as long as its own.")
+    ] = None,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> int:
+    """A search on 1 to 1000 workers, simulated from steps that are measured here."""
+    return scaling_command(out, run, quick, as_json)
 
 
 def main() -> None:

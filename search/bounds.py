@@ -126,7 +126,8 @@ def estimate_cycles(design: Design, plans: Sequence[PassPlan]) -> float:
         own = 0.0
         for work in works:
             moved = ROUND_TRIP + slowdown * max(work.load, work.store)
-            own += work.count * max(moved, work.depthwise, work.mac, work.post, weights)
+            blocked = _blocked(design, plan, work)
+            own += work.count * max(moved, work.depthwise, work.mac, work.post, weights, blocked)
         first = works[0]
         fill = 2 * ROUND_TRIP + slowdown * first.load + first.depthwise + works[-1].store
         exposed = 0.0  # the next frame's image is there: its first tiles come early
@@ -137,6 +138,22 @@ def estimate_cycles(design: Design, plans: Sequence[PassPlan]) -> float:
         total += own + exposed
         before = own
     return total
+
+
+def _blocked(design: Design, plan: PassPlan, work: TileWork) -> float:
+    """Cycles from a tile to the next where depth-wise weights queue behind the MAC array's.
+
+    One unit fetches both in the program's order. Where neither stays on chip, those of the next
+    tile's depth-wise groups come after the last of this tile's MAC groups, for which there is room
+    once the array has given back all but as many as its store holds. Then the depth-wise unit
+    works, and only then the array goes on.
+    """
+    run, depthwise = plan.mac_weights, plan.dw_weights
+    if depthwise is None or depthwise.resident or run.resident:
+        return 0.0
+    buffers = design.accelerator.buffers
+    held = min(buffers.weight_words // run.words, buffers.param_words // run.param_words)
+    return work.mac * max(0, run.groups - held) / run.groups + work.depthwise
 
 
 def tile_works(design: Design, plan: PassPlan) -> Iterator[TileWork]:

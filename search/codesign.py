@@ -26,6 +26,7 @@ from quant.trial import Trial
 from search.bundle import Bundle
 from search.bundle_pool import make_bundles
 from search.chain import SCD
+from search.evaluator import BudgetSpent, Evaluator
 from search.executor import Event, Executor, Task
 from search.genome_space import GenomeSpace
 from search.prototypes import measure_prototype, prototype_record
@@ -133,13 +134,16 @@ class CoDesign:
         designs: list[tuple[Design, Bundle]] = []
         for index in range(self.spec.scd.samples):
             bundle = self.found.selected[index % len(self.found.selected)]
-            space = GenomeSpace.of(self.spec, bundle)
-            genome = replace(space.random(rng), lanes=0, tile=0)
-            designs.append((space.build(genome, f"sample{index}"), bundle))
+            design = self.sample(GenomeSpace.of(self.spec, bundle), rng)
+            if design is not None:
+                designs.append((replace(design, name=f"sample{index}"), bundle))
         tasks = [
             self.trial(design, "sample", self.spec.training.candidate, bundle)
             for design, bundle in designs
         ]
+        named = zip(tasks, designs, strict=True)
+        notes = {task.key: [{"bundle": bundle.name}] for task, (_, bundle) in named}
+        put_notes(self.journal, "sample", notes)
         results = self.execute("sample", tasks)
         pairs = [
             (design.network, float(results[task.key]["mean_iou"]))
@@ -148,6 +152,19 @@ class CoDesign:
         ]
         self.quality = fit_quality(pairs, source)
         self.found.quality = self.quality.record()
+
+    def sample(self, space: GenomeSpace, rng: random.Random) -> Design | None:
+        """A random network about as fast as the targets ask for; None where none is found."""
+        targets = self.spec.targets
+        slowest, fastest = targets[0].least_fps, SAMPLE_SPAN * targets[-1].fps
+        evaluate = Evaluator(space, self.quality.predict, SAMPLE_DRAWS)
+        try:
+            while True:
+                found = evaluate(space.random(rng))
+                if found.feasible and slowest <= found.fps <= fastest:
+                    return space.build(found.genome)
+        except BudgetSpent:
+            return None
 
     def networks(self) -> None:
         """Step 3: chains for every target and selected bundle, and those of the baselines."""
@@ -377,6 +394,7 @@ class CoDesign:
         return next((failures[task.key] for task in tasks if task.key in failures), "")
 
 
+SAMPLE_DRAWS, SAMPLE_SPAN = 500, 1.5  # simulated for one sample; times the fastest target
 MARKS = ("group", "kept", "front")
 COSTS = ("dsp", "bram18", "lut", "ff", "power_w", "latency_ms")
 

@@ -20,7 +20,7 @@ LEAST_DEPTH = 2
 TILE_MAX = 4094  # rows or columns: the largest limit, above every map
 UNBOUNDED = 1 << 40  # deeper than any map: no tile is refused for want of room
 TILE_BUFFERS = ("input_lines", "mid_words", "output_lines", "dw_line_words")
-WEIGHT_POLICIES = ("keep", "one", "two", "all")
+WEIGHT_POLICIES = ("keep", "one", "two", "stream", "all")
 
 
 def fit_buffers(design: Design, tile: TileShape | None = None, weights: str = "keep") -> Design:
@@ -33,7 +33,9 @@ def fit_buffers(design: Design, tile: TileShape | None = None, weights: str = "k
 
     ``weights``: how many weight groups of a pass the stores hold. ``one`` the largest group;
     ``two`` so that one is fetched while another is used; ``all`` so that each weight is fetched
-    once a frame; ``keep`` as many as the present stores hold, but no word more than is used.
+    once a frame; ``stream`` two of the MAC array's and all depth-wise ones, which are few and would
+    queue behind the others (``search/bounds.py``); ``keep`` as many as the present stores hold, but
+    no word more than is used.
     TandemError for a buffer beyond what the hardware addresses, or a policy that is none.
     """
     if weights not in WEIGHT_POLICIES:
@@ -110,7 +112,7 @@ def weight_needs(present: Buffers, plans: Sequence[PassPlan], policy: str) -> di
             (f"{prefix}param_words", [(run.param_words, run.groups) for run in runs]),
         ):
             whole = max((words * groups for words, groups in sizes), default=0)
-            if policy == "all":
+            if policy == "all" or (policy == "stream" and prefix):
                 found[key] = whole
             elif policy == "keep":
                 found[key] = min(getattr(present, key), whole)

@@ -27,7 +27,7 @@ TILE_ROWS = (2, 4, 8, 16, 32)  # rows of convolution output, of the widest map
 LANE_SHAPES = ((2, 4), (4, 4), (4, 8), (8, 4), (8, 8))  # in_lanes, requant_lanes
 ACCUMULATOR_BITS = 32
 DW_MULTIPLIERS = {3: 9, 5: 13}  # a window a cycle, or in two
-WEIGHT_POLICY = "two"  # groups that the weight stores hold: one is fetched while one is used
+WEIGHT_POLICY = "stream"  # groups that the weight stores hold, see search/fit.py
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""``tandem bundles``: the bundles of a specification's pool, estimated and simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model import console
+from model.errors import TandemError
+from model.tables import count, facts, headline, share, table
+from search.bundle_pool import enumerate_bundles, make_bundles
+from search.bundle_report import Measured, accuracy, measure_bundles, write_bundles
+from search.spec import load_spec
+
+SHOWN = 16
+
+
+def bundles_command(spec_file: Path, whole: bool, out: Path | None, as_json: bool) -> int:
+    """Build, estimate, simulate, print, return the exit status."""
+    spec = load_spec(spec_file)
+    pool = make_bundles(spec.bundles)
+    if whole:
+        pool = enumerate_bundles(spec.bundles.pool, spec.bundles.layers)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("bundles", total=len(pool.bundles))
+        found = measure_bundles(
+            spec, pool.bundles, lambda done, _: bar.update(task, completed=done)
+        )
+    how_well = accuracy(found)
+    record = {
+        "name": spec.name,
+        "bundles": [bundle.name for bundle in pool.bundles],
+        "possible": pool.possible,
+        "refused": [vars(item) for item in pool.refused],
+        "duplicates": [vars(item) for item in pool.duplicates],
+        "accuracy": how_well.record(),
+        "points": [item.row() for item in found],
+    }
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TandemError(
+                f"{out}: cannot be made ({error.strerror}): choose another --out"
+            ) from None
+        write_bundles(found, out)
+        from search.bundle_figure import draw_bundles  # noqa: PLC0415  (matplotlib is optional)
+
+        draw_bundles(found, out / "bundles.png")
+    if as_json:
+        console.put_json(record)
+    else:
+        console.put(*describe(record, found))
+    return console.HELD
+
+
+def describe(record: Mapping[str, Any], found: Sequence[Measured]) -> Iterator[RenderableType]:
+    """The result for people: the bundles on the largest accelerator they were given."""
+    names = len(record["bundles"])
+    yield headline(f"{record['name']}: {names} bundles of {record['possible']}")
+    largest = max(item.in_lanes * item.out_lanes for item in found)
+    shown = [
+        item for item in found
+        if item.in_lanes * item.out_lanes == largest and item.weight_bits == 8
+    ]  # fmt: skip
+    shown.sort(key=lambda item: item.truth.cycles_per_frame)
+    rows = [
+        [
+            item.bundle.removesuffix("-maxpool"),
+            f"{item.truth.fps:.1f}",
+            count(round(item.estimate.cycles)),
+            count(round(item.truth.cycles_per_frame)),
+            f"{100 * item.error:+.1f} %",
+            share(item.estimate.mac_utilisation),
+            f"{item.estimate.traffic_bytes / 1e6:.1f} MB",
+            count(item.estimate.dsp),
+            count(item.estimate.bram18),
+            count(item.estimate.lut),
+        ]
+        for item in shown
+    ]
+    title = f"on {largest} products a cycle, W8 F8" + (
+        f", the {SHOWN} fastest of {len(rows)}" if len(rows) > SHOWN else ""
+    )
+    columns = [
+        "bundle", "FPS", "estimated", "simulated", "off by", "array", "traffic", "DSP",
+        "RAMB18", "LUT",
+    ]  # fmt: skip
+    yield table(title, columns, rows[:SHOWN])
+    how = record["accuracy"]
+    pairs = [
+        ("points", f"{how['points']}: bundles x parallel factors x precisions"),
+        ("cycles off by", f"{share(how['mean_error'])} on average"),
+        ("at worst", f"{share(how['worst_error'])}, {how['worst']}"),
+        ("rank correlation", f"{how['tau']:.3f}; {how['least_tau']:.3f} on the worst accelerator"),
+        ("traffic off by", f"{how['traffic_worst']:.1e} at worst"),
+        ("refused", "; ".join(f"{r['bundle']} {r['reason']}" for r in record["refused"][:3])),
+    ]  # fmt: skip
+    yield facts([(name, text) for name, text in pairs if text])
