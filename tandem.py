@@ -21,12 +21,13 @@ from quant.study_command import StudyArguments, study_command
 from quant.train_command import TrainArguments, train_command
 from rtl_sim.resource_campaign import resource_campaign_command
 from rtl_sim.synth_command import synth_command
-from search.bundles_command import bundles_command
+from search.bundles_command import BundleArguments, bundles_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
 from search.rescue_command import rescue_command
 from search.scaling_command import scaling_command
 from search.search_command import SearchArguments, search_command
+from search.study_search import search_study_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
 from testbench.scaling import SCALED, scaling_bench
@@ -260,6 +261,12 @@ def bundles(
     whole: Annotated[
         bool, typer.Option("--all", help="Every bundle of the pool instead of those drawn.")
     ] = False,
+    pool: Annotated[
+        str | None, typer.Option(help="Layers, such as dw3,conv1,avgpool, instead of the SPEC's.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Compute layers, at most, likewise.")] = None,
+    draw: Annotated[int | None, typer.Option(help="Bundles to draw, likewise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="What they are drawn from, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write CSV and picture to this folder.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -268,7 +275,7 @@ def bundles(
     Latency, traffic and resources at several parallel factors and precisions; how far the
     estimates are off and how well they rank.
     """
-    return bundles_command(spec, whole, out, as_json)
+    return bundles_command(BundleArguments(spec, whole, pool, layers, draw, seed, out), as_json)
 
 
 @app.command()
@@ -429,6 +436,22 @@ def stability(
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="A few points of the figure, for trying.")]
+
+
+@study.command("search")
+@guarded
+def study_search(
+    out: StudyOut,
+    spec: Annotated[Path, typer.Option(help="Specification: space, targets, device.")] = Path(
+        "designs/search_pynq_z1.toml"
+    ),
+    evaluations: Annotated[int, typer.Option(help="Simulated designs a target.")] = 400,
+    seeds: Annotated[int, typer.Option(help="Of every method.")] = 5,
+    jobs: Jobs = 2,
+    as_json: Json = False,
+) -> int:
+    """Coordinate descent beside random search, TPE and NSGA-II: quality against evaluations."""
+    return search_study_command(spec, out, evaluations, seeds, jobs, as_json)
 
 
 @study.command()

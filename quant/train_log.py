@@ -65,7 +65,7 @@ class TrainLog:
     ) -> None:
         self._report = report
         self._path = out / "history.csv"
-        self._writer = _writer(out / "tensorboard") if tensorboard else None
+        self._writer = tensorboard_writer(out / "tensorboard") if tensorboard else None
 
     def start(self, stage: str, epochs_done: int) -> None:
         """Forget what stands in the history beyond the point that the stage goes on from."""
@@ -116,7 +116,8 @@ def bar(items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
             shown.advance(task)
 
 
-def _writer(folder: Path) -> Any:
+def tensorboard_writer(folder: Path) -> Any:
+    """What writes scalars into a folder; None, and a line about it, without TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (may be missing)
     except ImportError:

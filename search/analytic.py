@@ -1,11 +1,11 @@
 """Analytic models: latency, compute, memory, bandwidth and resources without simulation.
 
-Latency is the sum over the passes of a network of what its busiest unit takes for each tile, plus
-the filling of the pipeline (``search/bounds.py``, whose formulas are those of
-``docs/microarchitecture.md`` with all waiting left out). Traffic counts every beat of loads with
-their halos, stores, weights and the tile program. DSP48E1 and RAMB18 are exact, LUT and FF fitted
-(``docs/resources.md``). It costs about a millisecond; ``search/bundle_report.py`` holds it against
-the simulator over a whole pool.
+Cycles are the sum over the passes of a network of what its busiest unit takes for each tile, plus
+what lies open between passes: closed formulas from the rules of ``docs/microarchitecture.md``
+(``search/analytic_cycles.py``). Traffic counts every beat of loads with their halos, stores,
+weights and the tile program. DSP48E1 and RAMB18 are exact, LUT and FF fitted
+(``docs/resources.md``). ``search/bundle_report.py`` holds it against the simulator over a whole
+pool; ``docs/bundles.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from model.design import Design
 from model.resources import estimate_resources
 from model.schedule import plan_design
-from search.bounds import estimate_cycles, frame_work
+from search.analytic_cycles import frame_cycles
+from search.bounds import frame_work
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Estimate:
     """What a design costs, estimated."""
 
     cycles: float  # a frame, steady state
+    latency: float  # cycles from the start to the end of the first frame
     bound: int  # no schedule of the same tiles takes fewer
     busiest: str  # what the bound is the bound of
     macs: int  # multiply-accumulates of a frame
@@ -48,7 +50,8 @@ def estimate(design: Design) -> Estimate:
     """Estimate a design. TandemError where its buffers cannot hold a tile."""
     plans = plan_design(design)
     work = frame_work(design, plans)
-    cycles = estimate_cycles(design, plans)
+    found = frame_cycles(design, plans)
+    cycles = found.steady
     resources = estimate_resources(design)
     totals = resources.totals()
     network, acc, ddr = design.network, design.accelerator, design.device.ddr
@@ -59,6 +62,7 @@ def estimate(design: Design) -> Estimate:
     maps = [plan.source.total_bytes + plan.target.total_bytes for plan in plans]
     return Estimate(
         cycles=cycles,
+        latency=found.latency,
         bound=work.bound,
         busiest=work.busiest,
         macs=network.macs,

@@ -126,7 +126,7 @@ def estimate_cycles(design: Design, plans: Sequence[PassPlan]) -> float:
         own = 0.0
         for work in works:
             moved = ROUND_TRIP + slowdown * max(work.load, work.store)
-            blocked = _blocked(design, plan, work)
+            blocked = blocked_cycles(design, plan, work)
             own += work.count * max(moved, work.depthwise, work.mac, work.post, weights, blocked)
         first = works[0]
         fill = 2 * ROUND_TRIP + slowdown * first.load + first.depthwise + works[-1].store
@@ -140,7 +140,7 @@ def estimate_cycles(design: Design, plans: Sequence[PassPlan]) -> float:
     return total
 
 
-def _blocked(design: Design, plan: PassPlan, work: TileWork) -> float:
+def blocked_cycles(design: Design, plan: PassPlan, work: TileWork) -> float:
     """Cycles from a tile to the next where depth-wise weights queue behind the MAC array's.
 
     One unit fetches both in the program's order. Where neither stays on chip, those of the next
@@ -151,9 +151,14 @@ def _blocked(design: Design, plan: PassPlan, work: TileWork) -> float:
     run, depthwise = plan.mac_weights, plan.dw_weights
     if depthwise is None or depthwise.resident or run.resident:
         return 0.0
-    buffers = design.accelerator.buffers
-    held = min(buffers.weight_words // run.words, buffers.param_words // run.param_words)
+    held = held_groups(design, run)
     return work.mac * max(0, run.groups - held) / run.groups + work.depthwise
+
+
+def held_groups(design: Design, run: WeightRun) -> int:
+    """Groups of a MAC array's run for which its stores have room."""
+    buffers = design.accelerator.buffers
+    return min(buffers.weight_words // run.words, buffers.param_words // run.param_words)
 
 
 def tile_works(design: Design, plan: PassPlan) -> Iterator[TileWork]:

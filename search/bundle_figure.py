@@ -7,6 +7,8 @@ from pathlib import Path
 
 from search.bundle_report import Measured
 
+APART = 1.35  # cycles of a named bundle over those of the one before
+
 
 def draw_bundles(found: Sequence[Measured], path: Path) -> bool:
     """Write the picture; False where matplotlib is not installed."""
@@ -24,6 +26,11 @@ def draw_bundles(found: Sequence[Measured], path: Path) -> bool:
             truth, [item.estimate.cycles for item in points], ".", color=colour, label=label
         )
         errors.plot(truth, [100 * item.error for item in points], ".", color=colour, label=label)
+    for item in _spread(found, sizes[-1]):
+        scatter.annotate(
+            item.bundle, (item.truth.cycles_per_frame, item.estimate.cycles), fontsize=6,
+            xytext=(8, -6), textcoords="offset points",
+        )  # fmt: skip
     for item in sorted(found, key=lambda item: -abs(item.error))[:1]:
         errors.annotate(
             item.bundle, (item.truth.cycles_per_frame, 100 * item.error), fontsize=7,
@@ -40,3 +47,19 @@ def draw_bundles(found: Sequence[Measured], path: Path) -> bool:
     errors.set(xscale="log", xlabel="simulated cycles", ylabel="estimate off by, %")
     write_figure(figure, path)
     return True
+
+
+def _spread(found: Sequence[Measured], size: int) -> list[Measured]:
+    """Bundles to be named: on one accelerator, from the fastest to the slowest, far apart."""
+    first = next(item for item in found if item.in_lanes * item.out_lanes == size)
+    alike = [
+        item for item in found
+        if (item.in_lanes * item.out_lanes, item.weight_bits) == (size, first.weight_bits)
+    ]  # fmt: skip
+    alike.sort(key=lambda item: item.truth.cycles_per_frame)
+    named: list[Measured] = []
+    for item in alike:
+        cycles = item.truth.cycles_per_frame
+        if not named or cycles > APART * named[-1].truth.cycles_per_frame:
+            named.append(item)
+    return named

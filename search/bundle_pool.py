@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from model.errors import TandemError
@@ -48,7 +48,8 @@ def make_bundles(spec: BundleSpec) -> BundlePool:
 
 def enumerate_bundles(pool: Sequence[str], layers: int) -> BundlePool:
     """Every bundle of up to so many compute layers."""
-    return _sift(_all(pool, layers), None)
+    found = _sift(_all(pool, layers), None)
+    return replace(found, duplicates=(*_named_twice(pool), *found.duplicates))
 
 
 def draw_bundles(pool: Sequence[str], layers: int, count: int, seed: int) -> BundlePool:
@@ -64,7 +65,8 @@ def draw_bundles(pool: Sequence[str], layers: int, count: int, seed: int) -> Bun
 
     drawn = _sift(draws(), count)
     possible = enumerate_bundles(pool, layers).possible
-    return BundlePool(drawn.bundles, drawn.refused, drawn.duplicates, possible)
+    duplicates = (*_named_twice(pool), *drawn.duplicates)
+    return BundlePool(drawn.bundles, drawn.refused, duplicates, possible)
 
 
 def refusal(bundle: Bundle) -> str | None:
@@ -77,10 +79,9 @@ def refusal(bundle: Bundle) -> str | None:
 def canonical(bundle: Bundle) -> Bundle:
     """The bundle that is structurally the same and stands for it.
 
-    A depth-wise layer and the pool behind it act on channels one by one, and everything before
-    the first 1 x 1 convolution can be seen as one linear map only where nothing is rectified: here
-    each layer rectifies, so only equal chains are the same. Where no repetition could ever pool,
-    the pools would not matter; every repetition may, so they do.
+    Every layer rectifies what it leaves, so no two layers merge into one and none change places:
+    only equal chains are the same. The pool counts, for any repetition may halve the map; the
+    activation does too, for it decides what is trained (in hardware both are the same).
     """
     return bundle
 
@@ -110,6 +111,12 @@ def _all(pool: Sequence[str], layers: int) -> Iterator[Bundle]:
         for chosen in product(compute, repeat=length):
             for kind, activation in product(pools, activations):
                 yield Bundle(chosen, kind, activation)
+
+
+def _named_twice(pool: Sequence[str]) -> Iterator[Refused]:
+    for word in dict.fromkeys(pool):
+        if list(pool).count(word) > 1:
+            yield Refused(word, f"is in the pool {list(pool).count(word)} times, it counts once")
 
 
 def _parts(pool: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

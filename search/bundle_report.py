@@ -31,6 +31,7 @@ FACTORS = (64, 128, 192, 384)  # products a cycle; the largest space that has ea
 PRECISIONS = ((8, 8), (11, 8), (16, 8))
 TILE = 1  # index into the space's tile heights
 Tell = Callable[[int, int], None]
+Refuse = Callable[[str, str], None]  # bundle and accelerator, why it is left out
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,17 @@ class Measured:
     requant_lanes: int
     estimate: Estimate
     truth: InLoop
+    exceeded: tuple[str, ...] = ()  # resources of which it takes more than the limits
 
     @property
     def error(self) -> float:
         """(estimated - simulated) / simulated cycles."""
         return self.estimate.cycles / self.truth.cycles_per_frame - 1
+
+    @property
+    def latency_error(self) -> float:
+        """The same of the cycles of a first frame."""
+        return self.estimate.latency / self.truth.latency_cycles - 1
 
     @property
     def traffic_error(self) -> float:
@@ -65,9 +72,12 @@ class Measured:
             "simulated_cycles": self.truth.cycles_per_frame,
             "fps": self.truth.fps,
             "error": self.error,
+            "simulated_latency": self.truth.latency_cycles,
+            "latency_error": self.latency_error,
             "simulated_bytes": self.truth.ddr_bytes,
             "traffic_error": self.traffic_error,
             **self.estimate.record(),
+            "exceeded": " ".join(self.exceeded),
         }
 
 
@@ -79,6 +89,8 @@ class Accuracy:
     mean_error: float  # of the absolute relative error of cycles
     worst_error: float
     worst: str  # which bundle
+    latency_mean: float  # the same of a first frame
+    latency_worst: float
     tau: float  # Kendall's rank correlation of cycles, all points together
     least_tau: float  # the least over the accelerators, each of which ranks the bundles
     traffic_worst: float
@@ -89,18 +101,21 @@ class Accuracy:
 
 
 def measure_bundles(
-    spec: SearchSpec, bundles: Sequence[Bundle], tell: Tell = lambda *_: None
+    spec: SearchSpec,
+    bundles: Sequence[Bundle],
+    tell: Tell = lambda *_: None,
+    refuse: Refuse = lambda *_: None,
 ) -> list[Measured]:
-    """Every bundle at every parallel factor and precision; those that do not compile left out."""
+    """Every bundle at every parallel factor and precision; ``refuse`` is told what cannot be."""
     found: list[Measured] = []
     for index, bundle in enumerate(bundles):
         tell(index, len(bundles))
-        found += list(_points(spec, bundle))
+        found += list(_points(spec, bundle, refuse))
     tell(len(bundles), len(bundles))
     return found
 
 
-def _points(spec: SearchSpec, bundle: Bundle) -> Iterator[Measured]:
+def _points(spec: SearchSpec, bundle: Bundle, refuse: Refuse) -> Iterator[Measured]:
     space = GenomeSpace.of(spec, bundle)
     count = len(spec.prototypes.channels)
     pools = tuple(index < spec.network.downsamplings for index in range(count))
@@ -122,11 +137,15 @@ def _points(spec: SearchSpec, bundle: Bundle) -> Iterator[Measured]:
             try:
                 design = space.build_chains(prototype_tokens(bundle, spec), genome, bundle.name)
                 guessed, truth = estimate(design), evaluate_exact(design, FRAMES)
-            except TandemError:
+            except TandemError as error:
+                at = (
+                    f"on {lanes.in_lanes} x {lanes.out_lanes} lanes, W{weight_bits} F{feature_bits}"
+                )
+                refuse(f"{bundle.name} {at}", str(error))
                 continue
             yield Measured(
                 bundle.name, weight_bits, feature_bits, lanes.in_lanes, lanes.out_lanes,
-                lanes.requant_lanes, guessed, truth,
+                lanes.requant_lanes, guessed, truth, space.exceeded(design),
             )  # fmt: skip
 
 
@@ -146,6 +165,8 @@ def accuracy(found: Sequence[Measured]) -> Accuracy:
         mean_error=sum(errors) / len(errors),
         worst_error=abs(worst.error),
         worst=worst.bundle,
+        latency_mean=sum(abs(item.latency_error) for item in found) / len(found),
+        latency_worst=max(abs(item.latency_error) for item in found),
         tau=_tau(found),
         least_tau=min(taus, default=1.0),
         traffic_worst=max(abs(item.traffic_error) for item in found),

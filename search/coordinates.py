@@ -95,6 +95,8 @@ def _fitted(places: list[int], total: int) -> list[int]:
 
 
 def _expansion(genome: Genome, _: GenomeSpace, index: int, count: int) -> Genome | None:
+    if index >= genome.repetitions:
+        return None
     at = EXPANSIONS.index(genome.expansions[index]) + count
     if not 0 <= at < len(EXPANSIONS):
         return None

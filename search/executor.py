@@ -7,21 +7,18 @@ one begins again; a task that cannot be done fails with its reason, and the othe
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
 from typing import Any, Protocol
 
 from model.errors import TandemError
 from search.journal_db import disk_full
-from search.journal_lock import process_id, process_name
-from search.trial_worker import DISK_FULL_EXIT, MEMORY_EXIT, run_trial_here, work
+from search.journal_lock import process_name
+from search.trial_worker import DISK_FULL_EXIT, LOG, MEMORY_EXIT, run_trial_here
 from search.trials import DONE, FAILED, RUNNING, WAITING, Journal, Task
+from search.worker_process import WorkerProcess, wait_for_end
 
 __all__ = ["Event", "Executor", "HereExecutor", "LocalExecutor", "Task", "make_executor"]
 
@@ -104,8 +101,7 @@ class LocalExecutor:
 
     def __init__(self, jobs: int, journal: Journal) -> None:
         self.jobs, self._journal = jobs, journal
-        self._context = multiprocessing.get_context("spawn")  # torch's threads survive no fork
-        self._workers: dict[str, SpawnProcess] = {}
+        self._workers: list[WorkerProcess] = []
         self._barren = 0
 
     def run(self, tasks: Sequence[Task], report: Report | None = None) -> dict[str, dict[str, Any]]:
@@ -117,7 +113,7 @@ class LocalExecutor:
             now = event(self._journal, tasks)
             while now.open:
                 self._hire(now.open)
-                wait([process.sentinel for process in self._workers.values()], LOOK_SECONDS)
+                wait_for_end(self._workers, LOOK_SECONDS)
                 now = event(self._journal, tasks, self._bury())
                 if report is not None:
                     report(now)
@@ -132,26 +128,21 @@ class LocalExecutor:
     def _hire(self, open_trials: int) -> None:
         """As many workers as there are jobs, or trials that are not at an end."""
         while len(self._workers) < min(self.jobs, open_trials):
-            process = self._context.Process(
-                target=work, args=(str(self._journal.folder), os.getpid())
-            )
-            process.start()
-            self._workers[process_name(process.pid)] = process
+            self._workers.append(WorkerProcess(self._journal.folder))
 
     def _bury(self) -> tuple[str, ...]:
         """Free the trials of workers that have ended; which these are."""
         freed: list[str] = []
-        for name, process in list(self._workers.items()):
-            if not wait([process.sentinel], 0):
+        for process in list(self._workers):
+            code = process.exit_code()
+            if code is None:
                 continue
-            process.join()
-            code = process.exitcode
-            del self._workers[name]
+            self._workers.remove(process)
             if code == DISK_FULL_EXIT:
-                self._journal.release(name)
+                self._journal.release(process.name)
                 raise disk_full(self._journal.folder)
             if code:
-                freed += self._lost(name, code)
+                freed += self._lost(process.name, code)
         return tuple(freed)
 
     def _lost(self, name: str, code: int) -> list[str]:
@@ -162,22 +153,15 @@ class LocalExecutor:
         if self._barren == BARREN_MAX:
             raise TandemError(
                 f"{self._journal.folder}: {BARREN_MAX} workers in turn {_death(code)} before they "
-                "began a trial: what they said is in workers.log there"
+                f"began a trial: what they said is in {LOG} there"
             )
         return [trial.task.key for trial in freed if trial.state == WAITING]
 
     def _dismiss(self, patience_seconds: float) -> None:
         """End all workers, by force those that do not leave; what they had claimed waits again."""
-        for process in self._workers.values():
-            process.join(patience_seconds)
-        for name, process in self._workers.items():
-            if process.exitcode is None:
-                try:
-                    os.killpg(process_id(name), signal.SIGKILL)
-                except ProcessLookupError:  # so early that it leads no group
-                    process.kill()
-            process.join()
-            self._journal.release(name)
+        for process in self._workers:
+            process.end(patience_seconds)
+            self._journal.release(process.name)
         self._workers.clear()
 
 

@@ -75,6 +75,7 @@ class RayExecutor:
         self.jobs, self._journal = max(1, jobs), journal
         self._open: dict[Any, tuple[Trial, str]] = {}  # reference -> trial, worker's name
         self._claims = 0
+        self._full = False  # a task found no room on the disk
         self._cluster: Cluster | None = None  # from the first run to close()
         atexit.register(self.close)
 
@@ -82,6 +83,7 @@ class RayExecutor:
         """As :class:`Executor` has it. On Ctrl-C the tasks are cancelled and wait again."""
         self._journal.add_trials(tasks)
         now = event(self._journal, tasks)
+        self._full = False
         try:
             with contextlib.redirect_stdout(sys.stderr):  # Ray tells there of a worker that died
                 while now.open:
@@ -108,26 +110,40 @@ class RayExecutor:
         """Hand out what waits, look what has ended."""
         if self._cluster is None:
             self._cluster = Cluster(self._ray, self.jobs, self._journal.folder)
-        while len(self._open) < self.jobs:
-            self._claims += 1
-            worker = f"ray-{self._claims}/{process_name()}"
-            trial = self._journal.claim(worker)
-            if trial is None:
-                break
-            reference = self._cluster.start(trial.task, self._journal.folder)
-            self._open[reference] = trial, worker
-        ended, _ = self._ray.wait(list(self._open), timeout=LOOK_SECONDS)
-        self._read(self._cluster.mail())
-        retried = [key for reference in ended for key in self._end(reference)]
+        self._hand_out(self._cluster)
+        ended, left = self._ray.wait(list(self._open), timeout=LOOK_SECONDS)
+        if ended and left:  # Ray stops at the first; all that are there cost one look
+            ended += self._ray.wait(left, num_returns=len(left), timeout=0)[0]
+        letters = self._cluster.mail()
+        with self._journal.together():
+            self._read(letters)
+            retried = [key for reference in ended for key in self._end(reference)]
+        if self._full:  # after the transaction, so that what has ended beside it is kept
+            raise disk_full(self._journal.folder)
         return event(self._journal, tasks, tuple(retried))
 
+    def _hand_out(self, cluster: Cluster) -> None:
+        with self._journal.together():
+            while len(self._open) < self.jobs:
+                self._claims += 1
+                worker = f"ray-{self._claims}/{process_name()}"
+                trial = self._journal.claim(worker)
+                if trial is None:
+                    break
+                reference = cluster.start(trial.task, self._journal.folder)
+                self._open[reference] = trial, worker
+
     def _read(self, letters: Sequence[tuple[str, Record]]) -> None:
+        """Letters into the journal; of a trial's progress only the last."""
         workers = {trial.task.key: worker for trial, worker in self._open.values()}
+        progress: dict[str, Record] = {}
         for key, record in letters:
             put_batches(self._journal, key, record)
-            progress = {name: value for name, value in record.items() if name not in BATCHES}
+            shown = {name: value for name, value in record.items() if name not in BATCHES}
+            progress[key] = shown or progress.get(key, {})
+        for key, shown in progress.items():
             if key in workers:
-                self._journal.heartbeat(key, workers[key], progress or None)
+                self._journal.heartbeat(key, workers[key], shown or None)
 
     def _end(self, reference: Any) -> list[str]:
         """Write how a task ended; what waits again."""
@@ -142,7 +158,7 @@ class RayExecutor:
             self._journal.fail(trial.task.key, worker, value)
         elif how == "full":
             self._journal.release(worker)
-            raise disk_full(Path(value))
+            self._full = True
         else:
             freed = self._journal.release(worker, value)
             return [item.task.key for item in freed if item.state == WAITING]
@@ -189,6 +205,10 @@ class Cluster:
     def start(self, task: Task, root: Path) -> Any:
         """A reference to the task's outcome."""
         return self._work.remote(task, str(root.resolve()), self._mailbox)
+
+    def post(self, key: str, record: Record) -> Any:
+        """A letter, as tasks send them; a reference to its arrival."""
+        return self._mailbox.put.remote(key, record)
 
     def mail(self) -> list[tuple[str, Record]]:
         """What tasks have said since the last time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -35,9 +36,10 @@ class FolderLock:
                 f"{folder}: process {holder} searches in this folder: wait for it, watch it with "
                 "'tandem search --status', or choose another folder with --out"
             ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        with contextlib.suppress(OSError):  # a full disk; the lock holds without the number
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
 
     def release(self) -> None:
         """Give the folder back."""

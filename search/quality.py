@@ -29,7 +29,11 @@ PRIOR = (0.04, 0.01, 0.004, 0.02, 0.01, 0.05)
 # What is lost at 4 bits on either side; it halves with every bit. DNN-C in W4 F4 loses 0.055
 # against W8 F8 (README), more of it on the side of the features (docs/studies.md).
 WEIGHT_LOSS, FEATURE_LOSS = 0.02, 0.035
-RIDGE = 1.0  # prior samples a feature, of standardised features
+# Networks of a search differ by about so much. Samples that are nearer to each other do not count
+# as spread out: a slope found between near ones would run away further off.
+SPREAD = (0.7, 0.7, 1.0, 0.15, 0.5, 1.0)
+RIDGE = 3.0  # prior samples a feature, of standardised features
+KEPT_LEAST = -3.0  # a network that keeps less of the source is none the worse for it
 CENTRE = (28.0, 18.0, 5.0, 0.5, 8.0, 0.0)  # a network in the middle, where the prior is 0.6
 CENTRE_IOU = 0.6
 
@@ -44,6 +48,7 @@ class QualityModel:
     source: tuple[int, ...] = ()  # channels of the blocks of the weights that are inherited
     samples: int = 0
     error: float | None = None  # mean absolute error, each sample left out in turn
+    mean_error: float | None = None  # that of the mean of the others, for comparison
     tau: float | None = None  # rank correlation of the same predictions
 
     def predict(self, design: Design) -> float:
@@ -63,7 +68,9 @@ class QualityModel:
     @staticmethod
     def of_record(record: Mapping[str, Any]) -> QualityModel:
         """The inverse of :meth:`record`."""
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+        }
         return QualityModel(**values)
 
 
@@ -85,7 +92,7 @@ def features(network: Network, source: Sequence[int] = ()) -> tuple[float, ...]:
         float(len(body)),
         late / total,
         math.log2(last.in_channels),
-        kept_channels(network, source),
+        max(KEPT_LEAST, kept_channels(network, source)),
     )
 
 
@@ -99,7 +106,7 @@ def fit_quality(
 ) -> QualityModel:
     """Fitted to networks trained in float and their IoU; the prior where there are none.
 
-    With two samples or more the error and the rank correlation of leave-one-out are told.
+    With three samples or more the error and the rank correlation of leave-one-out are told.
     """
     if not samples:
         return QualityModel(source=source)
@@ -108,18 +115,23 @@ def fit_quality(
     model = replace(_fit(values, ious), source=source)
     if len(samples) < 3:
         return model
-    predicted = []
+    predicted, means = [], []
     for index in range(len(samples)):
         rest = np.arange(len(samples)) != index
         predicted.append(_fit(values[rest], ious[rest]).of_features(values[index]))
-    error = float(np.abs(np.array(predicted) - ious).mean())
-    return replace(model, error=error, tau=kendall_tau(predicted, list(ious)))
+        means.append(ious[rest].mean())
+    return replace(
+        model,
+        error=float(np.abs(np.array(predicted) - ious).mean()),
+        mean_error=float(np.abs(np.array(means) - ious).mean()),
+        tau=kendall_tau(predicted, list(ious)),
+    )
 
 
 def _fit(values: NDArray[np.float64], ious: NDArray[np.float64]) -> QualityModel:
     """The least squares of what the prior leaves, with a penalty on moving away from it."""
     centre = values.mean(axis=0)
-    spread = np.maximum(values.std(axis=0), 1e-6)
+    spread = np.maximum(values.std(axis=0), SPREAD)
     scaled = (values - centre) / spread
     level = float(ious.mean())
     prior = np.array(PRIOR)

@@ -1,31 +1,39 @@
 """Stochastic coordinate descent (SCD) towards a target, every step simulated exactly.
 
 The paper's rule: pick a coordinate at random, estimate from its own sensitivity how many unit steps
-close the gap to the target, apply them, measure again. Here the sensitivity is measured by one
-simulated unit step, and two things are added. A point that has reached the target is not left: the
-search goes along the surface of equal speed, one coordinate of the network raised and another one,
-drawn at random, moved as far as its sensitivity says to pay for it, and keeps what is predicted to
-be the better network. And what the accelerator can give is taken first: while it is too slow, every
-second draw is one of its own coordinates.
+close the gap to the target, apply them, measure again (``plain``). Three things are added, each
+because the plot of ``tandem study search`` asked for it:
+
+* Sensitivities come from the analytic model (``search/analytic.py``, 0.5 % off on average), so that
+  a move costs one simulation instead of two or three.
+* A point that has reached the target is not left: the search goes along the surface of equal speed.
+  One coordinate of the network is raised and another one pays for it; of the pairs that are
+  predicted to stay at the target and to give a better network one of the best is drawn.
+* What the accelerator can give is taken first: a start has the largest parallel factor that fits,
+  and from the second on half of the starts are the best point so far, moved at random.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search.coordinates import Coordinate, coordinates
 from search.evaluator import BudgetSpent, Evaluated, Evaluator
 from search.genome import Genome
 from search.genome_space import GenomeSpace
+from search.moves import Moves
 from search.spec import Target
 
 STEPS_MAX = 6  # units at once: sensitivities are local
 HARDWARE_SHARE = 0.5  # of the draws while the target is not reached
 PATIENCE = 40  # moves without progress until the chain starts anew
 SURPLUS = 1.0  # tolerances above the target that still count as reached
+DRAWN_FROM = 4  # the best predicted moves, of which one is drawn
+TRIED = 10  # moves from a point until the chain starts anew
+KICKS = 3  # random unit steps from the best point to a new start
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,13 @@ class Chain:
     rng: random.Random
     candidates: int  # distinct ones that are kept
     report: Callable[[Step], None] = lambda _: None
+    plain: bool = False  # the paper's rule alone
 
     def __post_init__(self) -> None:
         self.steps: list[Step] = []
         self.found: dict[tuple[object, ...], Evaluated] = {}
+        self.moves = Moves(self.space, self.evaluate.quality)
+        self.tried: set[Genome] = set()
 
     def run(self) -> list[Evaluated]:
         """Until the budget is spent; the best candidates, the highest quality first."""
@@ -84,24 +95,45 @@ class Chain:
     def _start(self) -> Evaluated:
         """A random genome, its accelerator made smaller until it fits the chip."""
         while True:
-            genome: Genome | None = self.space.random(self.rng)
+            drawn = self.space.random(self.rng)
+            if not self.plain:
+                drawn = self._kicked() or replace(drawn, lanes=len(self.space.lanes) - 1)
+            genome: Genome | None = drawn
             while genome is not None:
                 found = self.evaluate(genome)
                 if found.feasible:
                     return found
-                smaller = [
-                    Coordinate("tile").step(genome, self.space, -1),
-                    Coordinate("lanes").step(genome, self.space, -1),
-                ]
-                options = [item for item in smaller if item is not None]
-                genome = self.rng.choice(options) if options else None
+                genome = self._smaller(genome)
+
+    def _kicked(self) -> Genome | None:
+        """The best point so far a few random steps away, for half of the starts."""
+        if not self.found or self.rng.random() < 0.5:
+            return None
+        genome = self.rng.choice(self.best).genome
+        for _ in range(KICKS):
+            options = coordinates(genome, self.space)
+            moved = self.rng.choice(options).step(genome, self.space, self.rng.choice((-1, 1)))
+            genome = moved or genome
+        return genome
+
+    def _smaller(self, genome: Genome) -> Genome | None:
+        """The accelerator of a genome that does not fit, a little smaller; None: at the end."""
+        steps = (Coordinate("tile"), Coordinate("lanes"))
+        options = [item.step(genome, self.space, -1) for item in steps]
+        found = [item for item in options if item is not None]
+        return self.rng.choice(found) if found else None
 
     def _descend(self, here: Evaluated) -> None:
         """From one start until nothing has become better for a while."""
         idle = 0
         while idle < PATIENCE:
             self._keep(here)
-            there = self._climb(here) if self._reached(here) else self._close(here)
+            if self._reached(here):
+                there = self._climb(here) if self.plain else self._along(here)
+                if there is None and not self.plain:
+                    break  # no move is left that promises anything
+            else:
+                there = self._close(here) if self.plain else self._jump(here)
             better = there is not None
             idle = 0 if better else idle + 1
             here = there or here
@@ -127,6 +159,48 @@ class Chain:
         if there is None or not there.feasible:
             return None
         return there if abs(there.gap(self.target)) < abs(here.gap(self.target)) else None
+
+    def _jump(self, here: Evaluated) -> Evaluated | None:
+        """One coordinate, as far as its estimated sensitivity says, towards the target."""
+        slow = here.fps < self.target.least_fps
+        coordinate = self._draw(here.genome, slow)
+        gap = here.gap(self.target)
+        for direction in (1, -1):
+            move = self.moves.unit(here.genome, coordinate, direction)
+            if move is None or move.faster * gap <= 0:
+                continue
+            most = max(1, min(STEPS_MAX, round(gap / move.faster)))
+            for count in range(most, 0, -1):
+                genome = coordinate.step(here.genome, self.space, direction * count)
+                if genome is None:
+                    continue
+                there = self.evaluate(genome)
+                if there.feasible:
+                    self._note(here, here, there, coordinate, direction * count, move.faster)
+                    closer = abs(there.gap(self.target)) < abs(gap)
+                    return there if closer else None
+        return None
+
+    def _along(self, here: Evaluated) -> Evaluated | None:
+        """The best predicted pairs of moves at equal speed, one after the other, until one holds.
+
+        None where none of those that are left is predicted to be better, or TRIED of them were not.
+        """
+        options = [
+            pair for pair in self.moves.pairs(here, self.target) if pair.genome not in self.tried
+        ]
+        for _ in range(min(TRIED, len(options))):
+            drawn = self.rng.randrange(min(DRAWN_FROM, len(options)))
+            pair = options.pop(drawn)
+            self.tried.add(pair.genome)
+            there = self.evaluate(pair.genome)
+            if not there.feasible:
+                continue
+            self._keep(there)
+            self._note(here, here, there, pair.coordinate, pair.units, pair.faster)
+            if there.meets(self.target) and there.quality > here.quality:
+                return there
+        return None
 
     def _climb(self, here: Evaluated) -> Evaluated | None:
         """One coordinate of the network changed, another one pays; kept if predicted better."""
@@ -212,7 +286,8 @@ class Chain:
     ) -> None:
         closer = abs(there.gap(self.target)) < abs(here.gap(self.target))
         climbing = self._reached(start)
-        accepted = self._prefers(there, start) if climbing else closer
+        better = there.meets(self.target) and there.quality > start.quality
+        accepted = better if climbing else closer
         step = Step(
             index=len(self.steps),
             coordinate=coordinate.name,

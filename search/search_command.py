@@ -17,7 +17,7 @@ from model.network_file import write_atomically
 from model.tables import facts, headline, table
 from search.codesign import CoDesign
 from search.executor import make_executor
-from search.search_report import report_of, write_report
+from search.search_report import draw_report, report_of, write_report
 from search.search_view import SearchView, status_of
 from search.spec import SearchSpec, load_spec
 from search.trials import Journal
@@ -80,6 +80,7 @@ def run_search(
         found = CoDesign(spec, out, journal, executor, digest, view.say, view.watch).run()
     record = report_of(found, journal, command_line(arguments))
     write_report(record, out)
+    draw_report(record, journal, out)
     return record
 
 

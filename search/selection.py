@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+
 from model.network_file import write_atomically
+from model.tables import table
 
 Record = Mapping[str, Any]
 
@@ -56,13 +60,14 @@ def select(records: Sequence[Record], groups: int, keep: int) -> Selection:
     """Group records (``bundle``, ``latency_ms``, ``fps``, ``iou``, ``dsp``, ``bram18``).
 
     ``groups`` at most; ``keep`` survive in each, the highest IoU first, the faster one of equals.
+    Deterministic: the order of the records makes no difference.
     """
     order = sorted(records, key=lambda item: (item["latency_ms"], item["bundle"]))
-    numbers = natural_breaks([math.log(item["latency_ms"]) for item in order], groups)
+    numbers = group_latencies([item["latency_ms"] for item in order], groups)
     kept: set[str] = set()
     for group in set(numbers):
         members = [item for item, number in zip(order, numbers, strict=True) if number == group]
-        members.sort(key=lambda item: (-item["iou"], item["latency_ms"], item["bundle"]))
+        members.sort(key=_rank)
         kept |= {item["bundle"] for item in members[:keep]}
     found = []
     best = -math.inf
@@ -76,6 +81,19 @@ def select(records: Sequence[Record], groups: int, keep: int) -> Selection:
             )
         )  # fmt: skip
     return Selection(tuple(found))
+
+
+def _rank(item: Record) -> tuple[float, float, float, float, str]:
+    """The highest IoU first; of equals the faster, then the one with fewer DSPs and blocks."""
+    return (-item["iou"], item["latency_ms"], item["dsp"], item["bram18"], item["bundle"])
+
+
+def group_latencies(latencies: Sequence[float], groups: int) -> list[int]:
+    """The group of each of the rising latencies: natural breaks of their logarithms.
+
+    Logarithms, so that 2 and 3 ms are as far apart as 20 and 30.
+    """
+    return natural_breaks([math.log(value) for value in latencies], groups)
 
 
 def natural_breaks(values: Sequence[float], groups: int) -> list[int]:
@@ -110,10 +128,36 @@ def natural_breaks(values: Sequence[float], groups: int) -> list[int]:
 
 
 def write_selection(selection: Selection, folder: Path) -> None:
-    """``prototypes.csv``."""
+    """``prototypes.csv``, ``prototypes.json`` and, with matplotlib, ``prototypes.png`` and SVG."""
     text = io.StringIO(newline="")
     rows = selection.record()
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["bundle"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(folder / "prototypes.csv", text.getvalue().encode())
+    write_atomically(folder / "prototypes.json", (json.dumps(rows, indent=1) + "\n").encode())
+    from search.search_figures import draw_prototypes  # noqa: PLC0415  matplotlib is optional
+
+    draw_prototypes(folder / "prototypes", rows)
+
+
+def selection_table(selection: Selection) -> RenderableType:
+    """All prototypes for people: a block a group, the fastest first; survivors are marked."""
+    items = selection.prototypes
+    rows = [
+        [
+            item.bundle,
+            str(item.group + 1),
+            f"{item.latency_ms:.2f}",
+            f"{item.fps:.1f}",
+            f"{item.iou:.4f}",
+            f"{item.dsp:.0f}",
+            f"{item.bram18:.0f}",
+            "front" if item.front else "",
+            "survives" if item.kept else "",
+        ]
+        for item in items
+    ]
+    rules = [at for at in range(1, len(items)) if items[at].group != items[at - 1].group]
+    columns = ["bundle", "group", "ms", "FPS", "IoU", "DSP", "RAMB18", "Pareto", ""]
+    return table(None, columns, rows, left=(0,), rules=rules)

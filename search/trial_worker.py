@@ -34,6 +34,7 @@ HEARTBEAT_SECONDS = 5.0
 TICK_SECONDS = 0.5  # progress is written no more often
 PARENT_CHECK_SECONDS = 0.5
 DISK_FULL_EXIT, MEMORY_EXIT = errno.ENOSPC, errno.ENOMEM
+LOG = "workers.log"  # in the search's folder: what workers print, away from the live view
 ERROR_FILE = "error.txt"  # of a task that met an error of the program's
 BATCHES = ("evaluations", "steps")
 
@@ -110,11 +111,10 @@ def run_trial_here(journal: Journal, trial: Trial, worker: str) -> None:
 def work(folder: str, parent: int) -> None:
     """A worker process's life: until no trial waits, or its parent ends."""
     _follow_parent(parent)
-    _redirect(Path(folder) / "workers.log")
-    worker = process_name()
+    worker, holder = process_name(), process_name(parent)
     try:
         with Journal.join(Path(folder)) as journal:
-            while (trial := journal.claim(worker)) is not None:
+            while (trial := journal.claim(worker, holder)) is not None:
                 heart = _Heart(journal, trial.task.key, worker)
                 try:
                     run_trial_here(journal, trial, worker)
@@ -145,13 +145,6 @@ class _Heart:
         """No further beat."""
         self._stopped.set()
         self._thread.join()
-
-
-def _redirect(log: Path) -> None:
-    """What a trial prints would run across the live view."""
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
 
 
 def _follow_parent(parent: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from model.errors import TandemError
 from search.journal_db import FILE, connect, create_tables, told
-from search.journal_lock import FolderLock, is_alive, process_id
+from search.journal_lock import FolderLock, is_alive, process_id, process_name
 from search.journal_salvage import Damage, salvage
 from search.journal_view import (
     DONE,
@@ -37,6 +37,7 @@ from search.journal_view import (
 )
 
 MAX_ATTEMPTS = 3
+HOLDER = "holder"  # meta: name of the process that holds the folder
 ORPHAN_SECONDS = 5.0  # a killed search's workers have ended by then
 
 
@@ -87,6 +88,7 @@ class Journal(JournalView):
                 return Journal(folder, damage.connection, lock, damage, read_only=True)
             journal = Journal(folder, damage_or_connection, lock)
             journal._identify(facts)
+            journal.put_meta(HOLDER, process_name())
             journal._park()
         except BaseException:
             lock.release()
@@ -135,15 +137,20 @@ class Journal(JournalView):
                         (WAITING, task.function, _text(task.payload), task.key),
                     )
 
-    def claim(self, worker: str) -> Trial | None:
-        """The first trial that waits, now this worker's and no other's; None where none waits."""
+    def claim(self, worker: str, holder: str | None = None) -> Trial | None:
+        """The first trial that waits, now this worker's and no other's; None where none waits.
+
+        With ``holder``, the process that started the worker, none waits for it once another process
+        holds the folder.
+        """
         now = time.time()
         with self._writing() as db:
             rows = db.execute(
                 "UPDATE trials SET state = ?, worker = ?, attempts = attempts + 1, claimed_at = ?, "
                 "heartbeat_at = ?, progress = NULL WHERE number = (SELECT number FROM trials "
-                "WHERE state = ? ORDER BY number LIMIT 1) RETURNING *",
-                (RUNNING, worker, now, now, WAITING),
+                "WHERE state = ? ORDER BY number LIMIT 1) "
+                "AND NOT EXISTS (SELECT 1 FROM meta WHERE name = ? AND value != ?) RETURNING *",
+                (RUNNING, worker, now, now, WAITING, HOLDER, holder),
             ).fetchall()
         return trial_of_row(rows[0]) if rows else None
 
@@ -276,13 +283,23 @@ class Journal(JournalView):
         return {name for (name,) in rows if is_alive(name)}
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is one transaction: on the disk at its end, or none of it is."""
+        with self._writing():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it or nothing is on the disk at its end."""
+        """A transaction, or a part of the one that is open in this thread."""
         if self.damage is not None:
             raise TandemError(self.damage.sentence)
         if self._read_only:
             raise TandemError(f"{self.path}: is open for reading only")
         with self._turn, told(self.path):
+            within = self._connection.in_transaction
+            if within:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

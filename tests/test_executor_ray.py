@@ -10,7 +10,8 @@ import pytest
 from executor_tasks import FACTS, squares
 
 from search.executor import Event, make_executor
-from search.trials import Journal, Task
+from search.journal_db import DiskFull
+from search.trials import WAITING, Journal, Task
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'"
@@ -39,6 +40,10 @@ def test_two_ray_workers_one_of_them_killed_in_mid_trial(journal: Journal, tmp_p
         found = executor.run(tasks, events.append)
         # Another stage, on the same cluster.
         later = executor.run([Task("cube", "late", "executor_tasks:square", {"x": 5})])
+        # A full disk ends the run; what ended beside it is kept.
+        crowded = Task("full", "late", "executor_tasks:crowded", {"room": str(tmp_path / "no")})
+        with pytest.raises(DiskFull):
+            executor.run([crowded])
     finally:
         executor.close()
     assert found.pop("dies-once") == {"begun": 2}
@@ -48,6 +53,7 @@ def test_two_ray_workers_one_of_them_killed_in_mid_trial(journal: Journal, tmp_p
     assert [key for one in events for key in one.retried] == ["dies-once"]
     # What the tasks said came through the mailbox, that of the killed one too.
     assert journal.chains() == {"dies-once": 3, "cube": 4, **{f"square-{x}": 4 for x in range(4)}}
+    assert journal.states()["full"] == WAITING
     assert journal.steps("square-3") == [{"x": 3}]
     assert not (tmp_path / "home").exists()
     assert not (journal.folder / "ray").exists()

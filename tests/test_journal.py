@@ -93,6 +93,14 @@ def test_only_the_worker_that_holds_a_trial_ends_it(tmp_path: Path) -> None:
         assert journal.results() == {"square-0": {"y": 2}}
 
 
+def test_a_worker_of_a_killed_search_claims_nothing_from_the_next(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, FACTS) as journal:
+        journal.add_trials(squares(1))
+        host, pid, began = process_name().rsplit(":", 2)
+        assert journal.claim("orphan", f"{host}:{pid}:{int(began) - 1}") is None
+        assert journal.claim("w1", process_name()) is not None
+
+
 def test_a_trial_that_kills_three_workers_fails_and_one_taken_back_does_not(
     tmp_path: Path,
 ) -> None:

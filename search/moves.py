@@ -1,0 +1,105 @@
+"""Moves of a coordinate descent, weighed before anything is simulated.
+
+The speed of a neighbour is estimated analytically, its predicted quality needs no simulation at
+all, and what does not fit the chip is left out. Logarithms of the speed are taken to add up, so two
+moves together are weighed from each alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.design import Design
+from model.errors import TandemError
+from model.schedule import plan_design
+from search.bounds import estimate_cycles
+from search.coordinates import Coordinate, coordinates
+from search.evaluator import Evaluated
+from search.genome import Genome
+from search.genome_space import GenomeSpace
+from search.spec import Target
+
+NETWORK_UNITS = (1, 2, -1, -2)
+HARDWARE_UNITS = (1, -1, 3, -3)
+MARGIN = 0.01  # predicted logarithm of the speed below the least that is still tried
+LEAST_GAIN = 1e-4  # of predicted quality
+
+
+@dataclass(frozen=True)
+class Move:
+    """A coordinate moved by so many units, and what that is estimated to do."""
+
+    coordinate: Coordinate
+    units: int
+    genome: Genome
+    faster: float  # change of log FPS
+    better: float  # change of predicted quality
+    fits: bool
+
+
+class Moves:
+    """Neighbours of genomes with their estimates, each estimated once."""
+
+    def __init__(self, space: GenomeSpace, quality: Callable[[Design], float]) -> None:
+        self.space, self.quality = space, quality
+        self._known: dict[Genome, tuple[float, float, bool] | None] = {}
+
+    def weigh(self, genome: Genome) -> tuple[float, float, bool] | None:
+        """Log of the estimated cycles, predicted quality, does it fit; None: impossible."""
+        if genome not in self._known:
+            try:
+                design = self.space.build(genome)
+                cycles = estimate_cycles(design, plan_design(design))
+                fits = not self.space.exceeded(design)
+                self._known[genome] = math.log(cycles), self.quality(design), fits
+            except TandemError:
+                self._known[genome] = None
+        return self._known[genome]
+
+    def unit(self, genome: Genome, coordinate: Coordinate, units: int) -> Move | None:
+        """One move of a genome; None where it leads outside or cannot be built."""
+        there = coordinate.step(genome, self.space, units)
+        if there is None:
+            return None
+        ours, theirs = self.weigh(genome), self.weigh(there)
+        if ours is None or theirs is None:
+            return None
+        return Move(coordinate, units, there, ours[0] - theirs[0], theirs[1] - ours[1], theirs[2])
+
+    def around(self, genome: Genome) -> list[Move]:
+        """All unit moves, and those by a few units."""
+        found = []
+        for coordinate in coordinates(genome, self.space):
+            for units in NETWORK_UNITS if coordinate.of_network else HARDWARE_UNITS:
+                move = self.unit(genome, coordinate, units)
+                if move is not None:
+                    found.append(move)
+        return found
+
+    def pairs(self, here: Evaluated, target: Target) -> list[Move]:
+        """Moves, alone or two together, that are predicted to be better at the target.
+
+        The best first. A pair is named after the coordinate that gains.
+        """
+        moves = self.around(here.genome)
+        least = math.log(target.least_fps / here.fps) - MARGIN
+        found: dict[Genome, Move] = {
+            move.genome: move
+            for move in moves
+            if move.fits and move.better > LEAST_GAIN and move.faster >= least
+        }
+        for gain in moves:
+            if gain.better <= LEAST_GAIN:
+                continue
+            for pay in moves:
+                if pay.coordinate == gain.coordinate or pay.faster <= 0:
+                    continue
+                better, faster = gain.better + pay.better, gain.faster + pay.faster
+                if better <= LEAST_GAIN or faster < least:
+                    continue
+                genome = pay.coordinate.step(gain.genome, self.space, pay.units)
+                if genome is not None and genome not in found:
+                    found[genome] = Move(gain.coordinate, gain.units, genome, faster, better, True)
+        return sorted(found.values(), key=lambda move: (-move.better, move.genome.key))
