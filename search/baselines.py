@@ -45,21 +45,18 @@ def optuna_search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers = optuna.samplers
 
-    def constraints(trial: Any) -> list[float]:
-        return [float(trial.user_attrs["gap"])]
-
     sampler: Any
     if method == "tpe":
-        sampler = samplers.TPESampler(seed=seed, constraints_func=constraints)
+        sampler = samplers.TPESampler(seed=seed)
     else:
-        sampler = samplers.NSGAIISampler(seed=seed, constraints_func=constraints)
+        sampler = samplers.NSGAIISampler(seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(TRIALS_SHARE * evaluate.budget):
         trial = study.ask()
         found = evaluate(suggested(trial, evaluate.space))
         simulated = found.feasible and found.fps > 0
         gap = math.log(target.least_fps / found.fps) if simulated else INFEASIBLE
-        trial.set_user_attr("gap", gap)
+        trial.set_constraint("target", gap)
         study.tell(trial, found.quality if simulated else 0.0)
         if found.meets(target):
             yield found

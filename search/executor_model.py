@@ -11,7 +11,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import simpy
@@ -45,7 +45,6 @@ class _Worker:
     machine: int
     warm: bool = False
     idle_since: float = 0.0
-    data: list[simpy.Event] = field(default_factory=list)
 
 
 class _Run:

@@ -28,7 +28,7 @@ def run_sizing(payload: dict[str, Any], _folder: Path, tick: Tick) -> dict[str, 
     tick({"step": "sizing"})
     found = size_accelerator(design, limits, EVALUATIONS, STRUCTURES)
     sized = found is not None and found.fps >= own.fps and not limits.exceeded(found.costs)
-    best = found if found is not None and sized else own
+    best = evaluate(found.design(design)) if found is not None and sized else own
     return {
         "design": design_to_dict(best.design(design)),
         "fps": best.fps,

@@ -86,6 +86,8 @@ def test_durations_come_from_a_searchs_own_journal(tmp_path: Path) -> None:
 def test_the_study_writes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # Ray takes long to start
     monkeypatch.setattr(scaling_command, "check", lambda *_: [])
+    monkeypatch.setattr(scaling_command, "QUICK_WORKERS", (1, 10))
+    monkeypatch.setattr("search.executor_costs.PAUSE_SECONDS", 0)
     done = CliRunner().invoke(
         app, ["study", "scaling", "--out", str(tmp_path), "--quick", "--json"]
     )

@@ -70,9 +70,13 @@ def test_what_does_not_fit_costs_no_evaluation() -> None:
     assert not tight(large).feasible
     assert tight.spent == 0
     found, rng = evaluator(1), random.Random(1)
-    with pytest.raises(BudgetSpent):
+
+    def spend() -> None:
         for _ in range(100):
             found(SPACE.random(rng))
+
+    with pytest.raises(BudgetSpent):
+        spend()
     assert found.spent == 1
 
 
