@@ -24,6 +24,7 @@ from rtl_sim.synth_command import synth_command
 from search.bundles_command import BundleArguments, bundles_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
+from search.inloop_bench import search_bench
 from search.rescue_command import rescue_command
 from search.scaling_command import scaling_command
 from search.search_command import SearchArguments, search_command
@@ -207,6 +208,9 @@ def bench(
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Time and memory of an evaluation against tiles.")
     ] = False,
+    search: Annotated[
+        bool, typer.Option("--search", help="Exact evaluations a minute inside a search.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """The project's measured numbers against their targets.
@@ -214,6 +218,8 @@ def bench(
     DNN-A's full frame at all three levels, steady state of DNN-A, B and C, and the campaign's
     totals where one was run with these sources.
     """
+    if search:
+        return search_bench(Path("designs/search_pynq_z1.toml"), as_json)
     return scaling_bench(SCALED, as_json) if scaling else bench_command(out, seed, as_json)
 
 

@@ -21,7 +21,7 @@ from search.scd import Chain, Step
 from search.spec import Target
 
 BATCH_SECONDS = 1.0
-SCD = "scd"
+SCD, PLAIN = "scd", "scd_plain"  # guided; the paper's rule alone
 Tick = Callable[[dict[str, Any]], None]
 
 
@@ -72,7 +72,7 @@ def run_chain(payload: dict[str, Any], _folder: Path, tick: Tick) -> dict[str, A
     """Search from one seed. JSON in, JSON out.
 
     ``payload``: ``chain`` (its name), ``space`` (:meth:`GenomeSpace.record`), ``target``
-    (``fps``, ``tolerance``), ``method`` ("scd", "random", "tpe", "nsga2"), ``seed``,
+    (``fps``, ``tolerance``), ``method`` ("scd", "scd_plain", or a baseline), ``seed``,
     ``evaluations``, ``candidates``, ``quality`` (:meth:`QualityModel.record`). ``tick`` gets
     batches: ``evaluations`` (key, time, record), ``steps`` (index, time, record), and ``spent``,
     ``budget``. Returns ``candidates`` (records of evaluations, each with its ``design``),
@@ -99,9 +99,12 @@ def _search(
     payload: dict[str, Any], evaluate: Evaluator, target: Target, recorder: _Recorder
 ) -> tuple[list[Evaluated], int]:
     seed, count = int(payload["seed"]), int(payload["candidates"])
-    if payload["method"] != SCD:
+    if payload["method"] not in (SCD, PLAIN):
         return search_baseline(payload["method"], evaluate, target, seed, count), 0
-    chain = Chain(target, evaluate.space, evaluate, random.Random(seed), count, recorder.step)
+    chain = Chain(
+        target, evaluate.space, evaluate, random.Random(seed), count, recorder.step,
+        plain=payload["method"] == PLAIN,
+    )  # fmt: skip
     return chain.run(), len(chain.steps)
 
 
