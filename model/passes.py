@@ -20,6 +20,7 @@ from model.accelerator import Accelerator
 from model.network import Layer, Network
 
 POOLS = ("maxpool", "avgpool")
+KEPT_MAX = 256  # networks whose passes are kept
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,26 @@ class Pass:
         return self.conv.macs if self.conv is not None and not self.to_depth else 0
 
 
+_KEPT: dict[int, tuple[Network, tuple[Pass, ...]]] = {}  # by identity; holds the network too
+
+
 def build_passes(network: Network, accelerator: Accelerator) -> tuple[Pass, ...]:
-    """Cut every bundle and the head into passes."""
+    """Cut every bundle and the head into passes.
+
+    Only a bypass looks at the accelerator; without one the passes of a network are kept, for a
+    search plans the same network many times.
+    """
+    if any(layer.kind == "bypass" for layer in network.layers):
+        return _build(network, accelerator)
+    known = _KEPT.get(id(network))
+    if known is None or known[0] is not network:
+        if len(_KEPT) >= KEPT_MAX:
+            _KEPT.clear()
+        known = _KEPT[id(network)] = network, _build(network, accelerator)
+    return known[1]
+
+
+def _build(network: Network, accelerator: Accelerator) -> tuple[Pass, ...]:
     chains = network.chains
     groups = [_split(chain) for chain in chains]
     bypasses = [chain[0] if chain[0].kind == "bypass" else None for chain in chains]

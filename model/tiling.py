@@ -151,20 +151,39 @@ def _max_rows(
     height: int,
     step: int,
 ) -> int:
-    """Most rows of ``cols`` columns that fit every bank, 0 if not even one step does."""
+    """Most rows of ``cols`` columns that fit every bank, 0 if not even one step does.
 
-    def fits(rows: int) -> bool:
-        return all(n.fits for n in needs(item, source, target, acc, TileShape(rows, cols)))
-
-    if not fits(step):
-        return 0
-    low, high = 1, max(1, height // step)
-    while low < high:  # demand grows with the rows
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle * step) else (low, middle - 1)
+    The demands of :func:`needs` solved for the rows; then as few rows as give no more tiles.
+    """
     units = height // step
+    low = min(units, rows_that_fit(item, source, target, acc, cols) // step)
+    if low == 0:
+        return 0
     count = max(-(-units // low), min(PIPELINE_TILES, units))
     return -(-units // count) * step
+
+
+def rows_that_fit(
+    item: Pass, source: FeatureMap, target: FeatureMap, acc: Accelerator, cols: int
+) -> int:
+    """Most rows of a tile of ``cols`` columns for which every need of :func:`needs` fits."""
+    halo, buffers = item.halo, acc.buffers
+    beat = 8 // source.feature_bytes
+    in_cols = min(cols + 2 * halo, source.width)
+    row_lines = in_cols * (source.padded_channels // max(acc.in_lanes, beat))
+    in_rows = buffers.input_lines // row_lines
+    found = source.height if in_rows >= source.height else in_rows - 2 * halo
+    share = 4 if item.pool is not None else 1
+    # floor(floor(rows * cols / share) * size / line) <= limit, solved from the outside inwards
+    size = target.block_size(0) * target.slices
+    pixels = ((buffers.output_lines + 1) * max(acc.requant_lanes, beat) - 1) // size
+    found = min(found, ((pixels + 1) * share - 1) // cols)
+    if item.depthwise is not None:
+        if cols + 2 * halo > buffers.dw_line_words:
+            return 0
+        groups = -(-source.channels // acc.in_lanes)
+        found = min(found, buffers.mid_words // (cols * groups))
+    return max(0, found)
 
 
 def _refuse_if_too_large(item: Pass, found: tuple[TileNeed, ...], shape: TileShape) -> None:

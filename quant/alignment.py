@@ -32,7 +32,8 @@ def matching_chains(network: Network) -> list[tuple[Layer, Layer]]:
 def identities(chains: Sequence[tuple[Layer, Layer]], sources: int) -> frozenset[int]:
     """Which blocks begin as the identity where there are more than the source has.
 
-    Those that grow least, late ones first; never the first, which reads the image.
+    Those that grow least, late ones first; never one that shrinks, nor the first, which reads the
+    image.
     """
     surplus = len(chains) - sources
     if surplus <= 0:
@@ -42,7 +43,8 @@ def identities(chains: Sequence[tuple[Layer, Layer]], sources: int) -> frozenset
         layer = chains[index][1]
         return (layer.out_channels / layer.in_channels, -index)
 
-    return frozenset(sorted(range(1, len(chains)), key=growth)[:surplus])
+    able = [index for index in range(1, len(chains)) if growth(index)[0] >= 1]
+    return frozenset(sorted(able, key=growth)[:surplus])
 
 
 def kept_channels(network: Network, source: Sequence[int]) -> float:

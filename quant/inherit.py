@@ -194,8 +194,6 @@ def _identity(
     arrays[f"{depthwise.name}.weight"][:] = 0
     arrays[f"{depthwise.name}.weight"][:, 1, 1] = 1
     inputs, outputs = pointwise.in_channels, pointwise.out_channels
-    if outputs < inputs:
-        raise TandemError(f"layer {pointwise.name}: fewer channels out than in, no identity")
     arrays[f"{pointwise.name}.weight"][:inputs] = np.eye(inputs, dtype=np.float32)[:, :, None, None]
     return arrays, np.concatenate([kept, np.full(outputs - inputs, -1)])
 

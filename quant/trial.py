@@ -8,8 +8,10 @@ says while it runs goes to ``log.txt`` in its folder.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +24,7 @@ from quant.settings import TrainSettings, settings_from_dict
 from quant.train_log import EpochRecord
 
 Tick = Callable[[dict[str, Any]], None]
-LOG = "log.txt"
+LOG, HISTORY = "log.txt", "history.csv"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def trial_settings(payload: Mapping[str, Any]) -> TrainSettings:
     """
     settings = settings_from_dict(payload["settings"], "training settings of the search")
     start = settings.start
-    weights = str(payload.get("start", "")) if start.inherit else start.weights
+    weights = (str(payload.get("start", "")) if start.inherit else "") or start.weights
     start = replace(
         start,
         weights=weights,
@@ -94,7 +96,8 @@ def run_trial(payload: dict[str, Any], folder: Path, tick: Tick) -> dict[str, An
     is called after every epoch with ``stage``, ``epoch``, ``epochs``, ``mean_iou``, ``loss``.
     Returns ``mean_iou``, ``float_iou``, ``qat_iou``, ``integer_iou``, ``network`` (file of the
     integer network in ``folder``, None without the qat stage), ``history``, ``inherited``
-    (bundles), ``seconds``, ``train_images``, ``val_images``. TandemError for what a user can mend.
+    (bundles), ``seconds`` (of this attempt), ``train_images``, ``val_images``. TandemError for
+    what a user can mend.
     """
     try:
         from quant.train_run import Request, Run, read_data  # noqa: PLC0415  (loads torch)
@@ -105,17 +108,15 @@ def run_trial(payload: dict[str, Any], folder: Path, tick: Tick) -> dict[str, An
     design = design_from_dict(payload["design"], "trial")
     settings = trial_settings(payload)
     stages = tuple(payload["stages"])
-    history: list[dict[str, Any]] = []
 
     def report(record: EpochRecord, epochs: int) -> None:
         seen = {
             "stage": record.stage,
             "epoch": record.epoch,
             "epochs": epochs,
-            "mean_iou": record.mean_iou if record.mean_iou == record.mean_iou else None,
+            "mean_iou": record.mean_iou if math.isfinite(record.mean_iou) else None,
             "loss": record.loss,
         }
-        history.append(seen)
         tick(seen)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,9 +136,27 @@ def run_trial(payload: dict[str, Any], folder: Path, tick: Tick) -> dict[str, An
         "qat_iou": found.qat_iou,
         "integer_iou": found.integer_iou,
         "network": found.network.name if found.network else None,
-        "history": history,
+        "history": read_history(folder),
         "inherited": found.warm_bundles,
         "seconds": time.perf_counter() - started,
         "train_images": len(train),
         "val_images": len(val),
     }
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Every epoch of a trial, those before it was resumed too; no IoU where none was taken."""
+    with (folder / HISTORY).open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    found = []
+    for row in rows:
+        iou = float(row["mean_iou"])
+        found.append(
+            {
+                "stage": row["stage"],
+                "epoch": int(row["epoch"]),
+                "loss": float(row["loss"]),
+                "mean_iou": iou if math.isfinite(iou) else None,
+            }
+        )
+    return found

@@ -38,11 +38,11 @@ class Coordinate:
         return _STEPS[self.kind](genome, space, self.index, count)
 
     def value(self, genome: Genome) -> float | int:
-        """Where it stands, for the trace."""
+        """Where it stands, for the trace; 0 for the expansion of a repetition that is gone."""
         if self.kind == "repetitions":
             return genome.repetitions
         if self.kind == "expansion":
-            return genome.expansions[self.index]
+            return genome.expansions[self.index] if self.index < genome.repetitions else 0
         if self.kind == "pool":
             return pool_places(genome)[self.index]
         found: int = getattr(genome, self.kind)

@@ -64,7 +64,8 @@ def test_a_trial_is_its_payload(tmp_path: Path) -> None:
     assert first["history"] == again["history"]
     resumed = run_trial(shared, tmp_path / "one", lambda _: None)  # all is there
     assert resumed["mean_iou"] == first["mean_iou"]
-    assert resumed["history"] == []
+    assert resumed["history"] == first["history"]
+    assert len(first["history"]) == 2
 
 
 def test_wrong_settings_and_missing_weights_are_told(tmp_path: Path) -> None:
