@@ -12,6 +12,8 @@ the same specification gives the same answer with any number of workers.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -177,6 +179,7 @@ class CoDesign:
         for task in tasks:
             if task.key in results:
                 payload = {key: task.payload[key] for key in ("chain", "method", "seed")}
+                payload["key"] = task.key
                 fps = task.payload["target"]["fps"]
                 result = results[task.key]
                 self.found.chains.append(payload | {"fps": fps} | _without(result, "candidates"))
@@ -354,7 +357,9 @@ class CoDesign:
             "candidates": self.spec.scd.candidates,
             "quality": self.quality.record(),
         }
-        return Task(f"chain-{name}", "chain", CHAIN, payload)
+        text = json.dumps(payload, sort_keys=True)  # with what the samples taught
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return Task(f"chain-{name}-{digest}", "chain", CHAIN, payload)
 
     def finish(self, item: Candidate, trained: Mapping[str, Any], task: Task) -> Task:
         """Verification and synthesis of a winner as a task."""

@@ -104,7 +104,7 @@ def draw_report(record: Mapping[str, Any], journal: JournalView, folder: Path) -
     traces = {}
     for chain in record["chains"]:
         name = chain["chain"]
-        traces[name] = journal.steps(f"chain-{name}") or journal.steps(name)
+        traces[name] = journal.steps(chain["key"])
     return draw_search(folder, record, traces)
 
 
