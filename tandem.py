@@ -300,6 +300,9 @@ def search(
     executor: Annotated[
         str, typer.Option(help="local, or ray: a Ray cluster (extra [cluster]).")
     ] = "local",
+    until: Annotated[
+        str, typer.Option(help="Last stage: bundles, prototypes, samples, networks, training.")
+    ] = "winners",
     status: Annotated[
         Path | None, typer.Option("--status", help="How the search in this folder stands.")
     ] = None,
@@ -318,7 +321,7 @@ def search(
         return rescue_command(rescue, as_json)
     folder = status or out
     arguments = SearchArguments(
-        spec, folder, data, val, start, teacher, jobs, executor, status is not None
+        spec, folder, data, val, start, teacher, jobs, executor, status is not None, until
     )
     return search_command(arguments, as_json)
 

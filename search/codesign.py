@@ -43,6 +43,7 @@ from search.trials import Journal
 
 TRAIN, CHAIN = "quant.trial:run_trial", "search.chain:run_chain"
 SIZE, FINISH = "search.sizing_task:run_sizing", "search.finish:run_finish"
+STAGES = ("bundles", "prototypes", "samples", "networks", "training", "winners")
 Say = Callable[[str], None]
 Watch = Callable[[str, Event], None]  # of a stage
 
@@ -65,14 +66,13 @@ class CoDesign:
         self.found = Progress(spec, out)
         self.quality = QualityModel()
 
-    def run(self) -> Progress:
-        """All stages. TandemError for a target out of reach, data that cannot be used, no disk."""
-        self.bundles()
-        self.prototypes()
-        self.samples()
-        self.networks()
-        self.training()
-        self.winners()
+    def run(self, until: str = STAGES[-1]) -> Progress:
+        """All stages, or those up to one of STAGES.
+
+        TandemError for a target out of reach, data that cannot be used, no disk.
+        """
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            getattr(self, stage)()
         return self.found
 
     def bundles(self) -> None:

@@ -7,6 +7,7 @@ with the prototype's network, simulated exactly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +15,28 @@ from model.design import Design
 from model.errors import TandemError
 from search.bundle import Bundle
 from search.evaluator import FRAMES
-from search.genome import EXPANSIONS, Genome
+from search.genome import CHANNEL_STEP, EXPANSIONS, Genome
 from search.genome_space import GenomeSpace
 from search.inloop import InLoop, evaluate_exact
 from search.measure import RESOURCES
 from search.spec import SearchSpec
 
 TRIED_LANES, TRIED_TILES = 6, (0, 1, 2)  # largest parallel factors, tile heights
+SCALES, SCALE_STEPS = (0.2, 8.0), 9  # of channels, to reach a speed; the last step is 1 %
 Record = dict[str, Any]
 
 
-def prototype_tokens(bundle: Bundle, spec: SearchSpec) -> list[list[str]]:
-    """The bundles of a prototype's network; the first repetitions halve the map."""
-    channels = spec.prototypes.channels
+def prototype_tokens(bundle: Bundle, spec: SearchSpec, scale: float = 1.0) -> list[list[str]]:
+    """The bundles of a prototype's network; the first repetitions halve the map.
+
+    ``scale``: times the channels of the specification, in whole beats.
+    """
+    channels = [
+        max(CHANNEL_STEP, round(count * scale / CHANNEL_STEP) * CHANNEL_STEP)
+        for count in spec.prototypes.channels
+    ]
+    if scale == 1.0:
+        channels = list(spec.prototypes.channels)
     pooled = spec.network.downsamplings
     return [
         list(spec.network.stem),
@@ -35,7 +45,33 @@ def prototype_tokens(bundle: Bundle, spec: SearchSpec) -> list[list[str]]:
 
 
 def measure_prototype(bundle: Bundle, spec: SearchSpec) -> tuple[Design, InLoop]:
-    """The prototype on the fastest accelerator that fits. TandemError where none does."""
+    """The prototype on the fastest accelerator that fits. TandemError where none does.
+
+    With ``prototypes.fps`` its channels are scaled until it is about that fast.
+    """
+    if not spec.prototypes.fps:
+        return fastest_prototype(bundle, spec)
+    low, high = SCALES
+    best: tuple[Design, InLoop] | None = None
+    for _ in range(SCALE_STEPS):  # wider is slower
+        scale = (low * high) ** 0.5
+        found = fastest_prototype(bundle, spec, scale)
+        if best is None or abs(_off(found, spec)) < abs(_off(best, spec)):
+            best = found
+        low, high = (scale, high) if _off(found, spec) > 0 else (low, scale)
+    assert best is not None
+    return best
+
+
+def _off(found: tuple[Design, InLoop], spec: SearchSpec) -> float:
+    """How much faster than asked for, as a logarithm."""
+    return math.log(found[1].fps / spec.prototypes.fps)
+
+
+def fastest_prototype(
+    bundle: Bundle, spec: SearchSpec, scale: float = 1.0
+) -> tuple[Design, InLoop]:
+    """The prototype, its channels scaled, on the fastest accelerator that fits. TandemError."""
     space = GenomeSpace.of(spec, bundle)
     genome = Genome(
         bundle=bundle,
@@ -54,7 +90,8 @@ def measure_prototype(bundle: Bundle, spec: SearchSpec) -> tuple[Design, InLoop]
     for lanes in reversed(range(len(space.lanes))):
         fits = False
         for tile in TRIED_TILES:
-            found = _measured(space, replace(genome, lanes=lanes, tile=tile), spec, name)
+            trial = replace(genome, lanes=lanes, tile=tile)
+            found = _measured(space, trial, prototype_tokens(bundle, spec, scale), name)
             if found is None:
                 continue
             fits = True
@@ -69,10 +106,10 @@ def measure_prototype(bundle: Bundle, spec: SearchSpec) -> tuple[Design, InLoop]
 
 
 def _measured(
-    space: GenomeSpace, genome: Genome, spec: SearchSpec, name: str
+    space: GenomeSpace, genome: Genome, chains: list[list[str]], name: str
 ) -> tuple[Design, InLoop] | None:
     try:
-        design = space.build_chains(prototype_tokens(genome.bundle, spec), genome, name)
+        design = space.build_chains(chains, genome, name)
         if space.exceeded(design):
             return None
         return design, evaluate_exact(design, FRAMES)

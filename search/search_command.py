@@ -15,7 +15,7 @@ from model import console
 from model.errors import TandemError
 from model.network_file import write_atomically
 from model.tables import facts, headline, table
-from search.codesign import CoDesign
+from search.codesign import STAGES, CoDesign
 from search.executor import make_executor
 from search.search_report import draw_report, report_of, write_report
 from search.search_view import SearchView, status_of
@@ -39,6 +39,7 @@ class SearchArguments:
     jobs: int = 2
     executor: str = "local"
     status: bool = False
+    until: str = STAGES[-1]
 
 
 def search_command(arguments: SearchArguments, as_json: bool) -> int:
@@ -49,6 +50,8 @@ def search_command(arguments: SearchArguments, as_json: bool) -> int:
         raise TandemError("tandem search: name a specification, such as designs/search_small.toml")
     if not 1 <= arguments.jobs <= 4096:
         raise TandemError(f"--jobs {arguments.jobs}: must be from 1 to 4096")
+    if arguments.until not in STAGES:
+        raise TandemError(f"--until {arguments.until}: must be one of {', '.join(STAGES)}")
     spec = chosen_spec(arguments)
     digest = check_data(spec)
     out = arguments.out
@@ -66,7 +69,8 @@ def search_command(arguments: SearchArguments, as_json: bool) -> int:
         console.put_json(record)
     else:
         console.put(*describe(record))
-    return console.HELD if complete(record, spec) else console.FAILED
+    early = arguments.until != STAGES[-1]
+    return console.HELD if early or complete(record, spec) else console.FAILED
 
 
 def run_search(
@@ -77,7 +81,9 @@ def run_search(
         write_atomically(out / SPEC_FILE, spec.path.read_bytes())
     executor = make_executor(arguments.executor, arguments.jobs, journal)
     with SearchView(spec, journal) as view:
-        found = CoDesign(spec, out, journal, executor, digest, view.say, view.watch).run()
+        run = CoDesign(spec, out, journal, executor, digest, view.say, view.watch)
+        found = run.run(arguments.until)
+    executor.close()
     record = report_of(found, journal, command_line(arguments))
     write_report(record, out)
     draw_report(record, journal, out)

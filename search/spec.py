@@ -96,6 +96,7 @@ class PrototypeSpec:
     channels: tuple[int, ...]  # of each repetition
     groups: int  # of similar quality of service
     keep: int  # bundles of a group that survive
+    fps: float  # to which all are made equally fast, by their channels; 0: channels as they are
     settings: Mapping[str, Any]  # of training
 
 
@@ -348,6 +349,7 @@ def _prototypes(table: Table, folder: Path) -> PrototypeSpec:
         channels=channels,
         groups=table.integer("groups", 1, 100, default=3),
         keep=table.integer("keep", 1, 100, default=1),
+        fps=float(table.number("fps", 0, 1e5)) if "fps" in table else 0.0,
         settings=_settings(table, "settings", folder),
     )
     table.finish()

@@ -107,7 +107,7 @@ def test_buffers_for_a_tile_policy_run_the_network(
 
 
 def test_a_policy_that_is_none_is_refused(tiny: Design) -> None:
-    with pytest.raises(TandemError, match="one, two, all"):
+    with pytest.raises(TandemError, match="one, two, stream, all"):
         fit_buffers(tiny, None, "some")
 
 
