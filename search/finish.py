@@ -16,6 +16,7 @@ from model.design import Design, design_from_dict
 from model.design_writer import write_design
 from model.errors import TandemError
 from model.network_file import write_atomically
+from rtl_sim.cache import lock
 from rtl_sim.generate import generate, library_sources
 from rtl_sim.synth_command import synthesise_design
 from testbench.verify_command import Request, verify_design
@@ -47,7 +48,9 @@ def run_finish(payload: dict[str, Any], folder: Path, tick: Tick) -> dict[str, A
         _save(verified, folder / "verify.json")
     if payload["synthesise"]:
         tick({"step": "synthesis"})
-        synthesised = synthesise_design(design, build / "yosys").record()
+        # One at a time: Yosys compiles itself when it is first called, and takes gigabytes.
+        with lock(build / "synthesis"):
+            synthesised = synthesise_design(design, build / "yosys").record()
         _save(synthesised, folder / "synth.json")
     return {
         "path": path.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ WORKER = "nowhere:1:1"
 
 @pytest.fixture
 def spec(root: Path) -> SearchSpec:
-    return load_spec(root / "designs" / "search_small.toml")
+    found = load_spec(root / "designs" / "search_small.toml")
+    return replace(
+        found,
+        bundles=replace(found.bundles, draw=4),
+        prototypes=replace(found.prototypes, groups=2),
+        scd=replace(found.scd, trained=2),
+    )
 
 
 @pytest.fixture
