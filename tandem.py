@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from boards.compare_command import Comparing, compare_board_command
+from boards.package_command import Packaging, package_command, rehearse_command
+from boards.regress_command import board_regress_command
 from model.console import guarded
 from model.errors import TandemError
 from quant.evaluate_command import Evaluation, evaluate_command
@@ -22,12 +25,14 @@ from quant.train_command import TrainArguments, train_command
 from rtl_sim.resource_campaign import resource_campaign_command
 from rtl_sim.synth_command import synth_command
 from search.bundles_command import BundleArguments, bundles_command
+from search.compare_command import compare_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
 from search.inloop_bench import search_bench
 from search.rescue_command import rescue_command
 from search.scaling_command import scaling_command
 from search.search_command import SearchArguments, search_command
+from search.sensitivity_command import sensitivity_command
 from search.study_search import search_study_command
 from testbench.bench_command import bench_command
 from testbench.rtl_inference import run_rtl_heads
@@ -58,6 +63,13 @@ study = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(study, name="study")
+
+board = typer.Typer(
+    help="Accelerators on boards: the folder for a board, its run logs against the simulator.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(board, name="board")
 
 DesignFile = Annotated[
     Path, typer.Argument(metavar="DESIGN", help="Design file, such as designs/dnn_a.toml.")
@@ -99,13 +111,16 @@ def simulate(
     events: Annotated[
         Path | None, typer.Option(help="Write every timed event to this file.")
     ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a trace for Perfetto (Chrome JSON) to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Cycle level: latency, frames per second, what each unit waits for, resources, power.
+    """Cycle level: latency, frames per second, what each unit waits for and why, resources, power.
 
     No weights and no image are needed: timing does not depend on them. Takes about a second.
     """
-    return simulate_command(design, frames, engine, events, as_json)
+    return simulate_command(design, frames, engine, events, as_json, trace)
 
 
 @app.command()
@@ -123,6 +138,13 @@ def verify(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of random weights and images.")] = 1,
     frames: Frames = 1,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write a trace of simulator and RTL (Chrome JSON) to this file."),
+    ] = None,
+    fst: Annotated[
+        Path | None, typer.Option(help="Write the RTL's waveform to this FST file; small designs.")
+    ] = None,
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> int:
@@ -131,7 +153,8 @@ def verify(
     Every value of every feature map in memory, every timed event and every hardware counter. The
     RTL is compiled once per accelerator (a minute), then found compiled.
     """
-    return verify_command(Request(design, network, image, seed, frames, out, resize), as_json)
+    request = Request(design, network, image, seed, frames, out, resize, trace, fst)
+    return verify_command(request, as_json)
 
 
 @app.command()
@@ -256,6 +279,43 @@ def explore(
         ),
         as_json,
     )
+
+
+@app.command()
+@guarded
+def sensitivities(
+    design: DesignFile,
+    frames: Annotated[int, typer.Option(help="Simulated for each change.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="Write each improved design to this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """What to change next: each change simulated to the cycle, ranked, with its price.
+
+    Ports, tiles, weight stores, lanes, packing, bursts, clock, bits, DDR. Changes that need
+    training, another board or a larger chip, or cannot be made, are listed as such.
+    """
+    return sensitivity_command(design, frames, out, as_json)
+
+
+@app.command()
+@guarded
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Design file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Design file.")],
+    frames: Annotated[int, typer.Option(help="Simulated for each design.")] = 3,
+    together: Annotated[
+        list[str] | None, typer.Option(help="Causes to take as one, such as network,memories.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Why B is faster or slower than A: cycles, time and FPS by cause, adding up exactly.
+
+    Fields of A are changed into those of B, each design between the two is simulated. Counters,
+    stall causes, bundles, resources and power stand beside each other.
+    """
+    return compare_command(a, b, frames, together or [], as_json)
 
 
 @app.command()
@@ -489,6 +549,74 @@ def scaling(
 ) -> int:
     """A search on 1 to 1000 workers, simulated from steps that are measured here."""
     return scaling_command(out, run, quick, as_json)
+
+
+@board.command("regress")
+@guarded
+def board_regress(
+    published: Annotated[
+        Path | None,
+        typer.Option("--published", help="Folder of descriptions, default those of Tandem."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Published accelerators on their boards: predicted time and power against measured.
+
+    Exit status 1 where a time is off by more than 15 %, power by 10 % or images per joule by 15 %.
+    """
+    return board_regress_command(published, as_json)
+
+
+@board.command("package")
+@guarded
+def board_package(
+    design: DesignFile,
+    network: Annotated[Path, typer.Option(help="Integer network (.npz).")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it is what goes to the board.")],
+    frames: Annotated[int, typer.Option(help="Most frames of one start.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of the self-test's images.")] = 1,
+    as_json: Json = False,
+) -> int:
+    """A folder for the PYNQ-Z1: RTL, Vivado script, memory image, host driver, self-test."""
+    return package_command(Packaging(design, network, out, frames, seed), as_json)
+
+
+@board.command("rehearse")
+@guarded
+def board_rehearse(
+    design: DesignFile,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of tandem board package.")],
+    log: Annotated[Path, typer.Option(help="Run log to write.")] = Path("run.json"),
+    out: Out = Path("build"),
+    interrupt: Annotated[
+        bool, typer.Option("--interrupt", help="Wait for the interrupt instead of polling.")
+    ] = False,
+    repeat: Annotated[int, typer.Option(min=1, help="Run everything so many times.")] = 1,
+    as_json: Json = False,
+) -> int:
+    """The folder's own driver against the RTL in simulation: a run log without a board."""
+    driver = ["--wait", "interrupt" if interrupt else "poll", "--repeat", str(repeat)]
+    return rehearse_command(design, folder, log, out, driver, as_json)
+
+
+@board.command("compare")
+@guarded
+def board_compare(
+    design: DesignFile,
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Run log of the driver.")],
+    network: Annotated[Path | None, typer.Option(help="Network that must have run.")] = None,
+    bitstream: Annotated[Path | None, typer.Option(help="Bitstream that must have run.")] = None,
+    tolerances: Annotated[
+        Path | None, typer.Option(help="TOML file: table [tolerance], shares by counter or class.")
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None, typer.Option(help="NAME=SHARE of the cycles; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """A board's counters against the simulator's, and what would explain the difference."""
+    asked = Comparing(design, log, network, bitstream, tolerances, tuple(tolerance or ()))
+    return compare_board_command(asked, as_json)
 
 
 def main() -> None:

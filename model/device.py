@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.ddr_timing import DdrTiming
 from model.errors import TandemError
+from model.power_coefficients import PowerCoefficients
 from model.toml_reader import Table, read_toml
 
 DEVICE_DIRECTORY = Path(__file__).parent / "devices"
@@ -27,6 +28,7 @@ class Device:
     memory_bytes: int
     axi_ports: int  # 64-bit high-performance ports
     ddr: DdrTiming
+    power: PowerCoefficients
 
 
 def known_devices() -> tuple[str, ...]:
@@ -63,6 +65,7 @@ def read_device(table: Table, name: str) -> Device:
         memory_bytes=size,
         axi_ports=table.integer("axi_ports", 1, 16),
         ddr=_read_ddr(table),
+        power=PowerCoefficients.read(table.table("power")),
     )
     table.finish()
     return found

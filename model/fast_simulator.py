@@ -21,7 +21,7 @@ from model.ddr import DdrStatistics
 from model.errors import TandemError
 from model.events import Event
 from model.fast_kernel import run
-from model.memory_state import State, statistics
+from model.memory_state import C_LOG, LOG_SIZE, State, statistics
 from model.program_rows import ProgramRows
 from model.schedule import Schedule
 from model.sim_units import Account
@@ -40,6 +40,10 @@ class PackedEvents(Sequence[Event]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def keys(self) -> NDArray[np.int64]:
+        """The integers themselves."""
+        return self._keys
 
     @overload
     def __getitem__(self, index: int) -> Event: ...
@@ -104,9 +108,21 @@ def cycles_fast(schedule: Schedule) -> tuple[list[int], DdrStatistics]:
     return done, statistics(state)
 
 
-def _run(schedule: Schedule, rows: ProgramRows) -> tuple[State, list[int]]:
+def log_bursts(schedule: Schedule, bursts: int) -> NDArray[np.int64]:
+    """Every burst of a run in the order of the grants, as rows of ``memory_state``'s G fields.
+
+    ``bursts``: how many the run has, the row hits and misses of its statistics. An exact second
+    pass of :func:`simulate_fast`; shape (bursts, LOG_SIZE).
+    """
+    prepare()
+    state, _ = _run(schedule, ProgramRows(schedule), bursts)
+    end = int(state[C_LOG])
+    return state[end - bursts * LOG_SIZE : end].reshape(bursts, LOG_SIZE).copy()
+
+
+def _run(schedule: Schedule, rows: ProgramRows, bursts: int = 0) -> tuple[State, list[int]]:
     """The state after the last cycle, and the cycles at which frames were done."""
-    state = at.fast_state(schedule, rows)
+    state = at.fast_state(schedule, rows, bursts)
     run(state, *rows.commands)
     done: list[int] = _tokens(state, at.FRAMES_DONE).tolist()
     if len(done) != schedule.frames:

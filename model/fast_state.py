@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.memory_state import PORTS_AT, UNITS_AT, UNITS_SIZE, State, new_state
+from model.memory_state import C_LOG, LOG_SIZE, PORTS_AT, UNITS_AT, UNITS_SIZE, State, new_state
 from model.program_rows import DEPTHWISE, END, LOAD, MAC, STORE, WEIGHT, ProgramRows
 from model.schedule import Schedule
 from model.sim_timing import UnitTiming
@@ -103,15 +103,17 @@ class _Layout:
         return start
 
 
-def fast_state(schedule: Schedule, rows: ProgramRows) -> State:
-    """The whole accelerator and its memory before the first cycle."""
+def fast_state(schedule: Schedule, rows: ProgramRows, bursts: int = 0) -> State:
+    """The whole accelerator and its memory before the first cycle; ``bursts`` will be logged."""
     design = schedule.design
     acc, frames = design.accelerator, schedule.frames
     empty = len(new_state(design.device.ddr, design.clock_khz, acc))
     layout = _Layout(empty)
     program = [layout.take(len(part)) for part in rows.parts]
     lists = [(place, layout.take(size)) for place, size in _lists(rows, frames, acc.command_depth)]
+    log = layout.take(bursts * LOG_SIZE)
     state = new_state(design.device.ddr, design.clock_khz, acc, layout.end - empty)
+    state[C_LOG] = log if bursts else 0
     for start, values in zip(program, rows.parts, strict=True):
         state[start : start + len(values)] = values
     for place, start in lists:

@@ -19,13 +19,16 @@ from model.memory_state import (
     C_BANKS_AT,
     C_BEATS_READ,
     C_BEATS_WRITTEN,
+    C_BEFORE,
     C_BUS_FREE,
     C_BUS_WRITING,
     C_BUSY,
+    C_EARLIEST,
     C_GRANT,
     C_HITS,
     C_LAST_READ,
     C_LAST_WRITE,
+    C_LOG,
     C_MISSES,
     C_NEXT_REFRESH,
     C_NOTICES,
@@ -35,7 +38,25 @@ from model.memory_state import (
     C_STREAK,
     C_WRITING,
     DONE,
+    G_ACCEPT,
+    G_ADDRESS,
+    G_BEATS,
+    G_BEFORE,
+    G_EARLIEST,
+    G_END,
+    G_FIRST,
+    G_FREE,
+    G_GRANT,
+    G_LAST,
+    G_MASTER,
+    G_OFFER,
+    G_REFRESHED,
+    G_REQUEST,
+    G_RESPONSE,
+    G_START,
+    G_VISIBLE,
     ISSUED,
+    LOG_SIZE,
     M_ADDRESS,
     M_BASE,
     M_BEATS,
@@ -81,6 +102,7 @@ from model.memory_state import (
     P_OFFER_ADDRESS,
     P_OFFER_BEATS,
     P_OFFER_MASTER,
+    P_OFFER_REQUEST,
     P_READ_HEAD,
     P_RF_COUNT,
     P_RF_HEAD,
@@ -101,11 +123,16 @@ from model.memory_state import (
     R_READ_BEATS,
     R_READ_FREE,
     R_READ_MASTER,
+    R_READ_OFFER,
+    R_READ_REQUEST,
     R_READ_VISIBLE,
+    R_WRITE_ACCEPT,
     R_WRITE_ADDRESS,
     R_WRITE_BEATS,
+    R_WRITE_FIRST,
     R_WRITE_FREE,
     R_WRITE_LAST,
+    R_WRITE_OFFER,
     R_WRITE_VISIBLE,
     RESPONDED,
     RING_MASK,
@@ -247,7 +274,8 @@ def _accept_write(s: State, m: int, p: int) -> int:
     Returns the cycle of the next CALC, -1 after the last burst.
     """
     head = s[p + P_WF_HEAD]
-    cycle = max(s[p + P_WOFFER], s[p + R_WRITE_FREE + head], s[p + P_LAST_AW] + 1)
+    offer = s[p + P_WOFFER]
+    cycle = max(offer, s[p + R_WRITE_FREE + head], s[p + P_LAST_AW] + 1)
     s[p + P_WF_HEAD] = (head + 1) & RING_MASK
     s[p + P_WF_COUNT] -= 1
     s[p + P_LAST_AW] = cycle
@@ -263,6 +291,9 @@ def _accept_write(s: State, m: int, p: int) -> int:
     s[place + R_WRITE_ADDRESS] = s[p + P_WOFFER_ADDRESS]
     s[place + R_WRITE_BEATS] = beats
     s[place + R_WRITE_LAST] = s[p + P_WOFFER_LAST]
+    s[place + R_WRITE_OFFER] = offer
+    s[place + R_WRITE_ACCEPT] = cycle
+    s[place + R_WRITE_FIRST] = first
     if s[p + P_WQ_COUNT] == 0:
         s[p + P_WRITE_HEAD] = end + s[T_COMMAND]
     s[p + P_WQ_COUNT] += 1
@@ -277,7 +308,8 @@ def _accept_write(s: State, m: int, p: int) -> int:
 def _accept_read(s: State, p: int) -> None:
     """The slave takes the address that the multiplexer's register offers."""
     head = s[p + P_RF_HEAD]
-    cycle = max(s[p + P_OFFER], s[p + R_READ_FREE + head], s[p + P_LAST_AR] + 1)
+    offer = s[p + P_OFFER]
+    cycle = max(offer, s[p + R_READ_FREE + head], s[p + P_LAST_AR] + 1)
     s[p + P_RF_HEAD] = (head + 1) & RING_MASK
     s[p + P_RF_COUNT] -= 1
     s[p + P_LAST_AR] = cycle
@@ -288,6 +320,8 @@ def _accept_read(s: State, p: int) -> None:
     s[place + R_READ_ADDRESS] = s[p + P_OFFER_ADDRESS]
     s[place + R_READ_BEATS] = s[p + P_OFFER_BEATS]
     s[place + R_READ_MASTER] = s[p + P_OFFER_MASTER]
+    s[place + R_READ_REQUEST] = s[p + P_OFFER_REQUEST]
+    s[place + R_READ_OFFER] = offer
     if s[p + P_RQ_COUNT] == 0:
         s[p + P_READ_HEAD] = cycle + s[T_COMMAND]
     s[p + P_RQ_COUNT] += 1
@@ -324,6 +358,7 @@ def _mux_grant(s: State, p: int, cycle: int) -> None:
     s[p + P_OFFER_ADDRESS] = s[m + M_REQ_ADDRESS]
     s[p + P_OFFER_BEATS] = s[m + M_REQ_BEATS]
     s[p + P_OFFER_MASTER] = slot
+    s[p + P_OFFER_REQUEST] = s[m + M_REQ_VALID]
     s[m + M_REQ_VALID] = -1
     if s[p + P_RF_COUNT] > 0:
         _accept_read(s, p)
@@ -355,6 +390,8 @@ def _serve(s: State, now_ck: int, write: int, address: int, beats: int) -> tuple
         earliest += s[T_TURN_RW] if write else s[T_TURN_WR]
         s[C_BUS_WRITING] = write
     earliest = max(earliest, now_ck)
+    s[C_BEFORE] = s[C_BUS_FREE]
+    s[C_EARLIEST] = earliest
     if earliest >= s[C_NEXT_REFRESH]:
         _refresh(s, earliest)
     page = address >> s[T_PAGE_SHIFT]
@@ -428,34 +465,86 @@ def _decide(s: State, now: int) -> None:
     """Grant one burst: the steps of ``DdrController._decide``."""
     now_ck = now * s[T_DDR] // s[T_FABRIC] + 1
     if _choose_direction(s, now):
-        p = _choose_port(s, C_LAST_WRITE, P_WRITE_HEAD, now)
-        place = p + s[p + P_WQ_HEAD]
-        s[p + P_WQ_HEAD] = (s[p + P_WQ_HEAD] + 1) & RING_MASK
-        s[p + P_WQ_COUNT] -= 1
-        following = p + s[p + P_WQ_HEAD] + R_WRITE_VISIBLE
-        s[p + P_WRITE_HEAD] = s[following] if s[p + P_WQ_COUNT] > 0 else NEVER
-        beats = s[place + R_WRITE_BEATS]
-        s[C_BEATS_WRITTEN] += beats
-        _, end = _serve(s, now_ck, 1, s[place + R_WRITE_ADDRESS], beats)
-        s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
-        _respond(s, p, end, s[place + R_WRITE_LAST])
+        _grant_write(s, now, now_ck)
     else:
-        p = _choose_port(s, C_LAST_READ, P_READ_HEAD, now)
-        place = p + s[p + P_RQ_HEAD]
-        s[p + P_RQ_HEAD] = (s[p + P_RQ_HEAD] + 1) & RING_MASK
-        s[p + P_RQ_COUNT] -= 1
-        following = p + s[p + P_RQ_HEAD] + R_READ_VISIBLE
-        s[p + P_READ_HEAD] = s[following] if s[p + P_RQ_COUNT] > 0 else NEVER
-        beats = s[place + R_READ_BEATS]
-        s[C_BEATS_READ] += beats
-        start, end = _serve(s, now_ck, 0, s[place + R_READ_ADDRESS], beats)
-        s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
-        _return_data(s, p, start, end, beats, s[place + R_READ_MASTER])
+        _grant_read(s, now, now_ck)
 
 
 @part
-def _return_data(s: State, p: int, start: int, end: int, beats: int, slot: int) -> None:
-    """The R beats of a granted burst, and what they allow."""
+def _grant_write(s: State, now: int, now_ck: int) -> None:
+    p = _choose_port(s, C_LAST_WRITE, P_WRITE_HEAD, now)
+    place = p + s[p + P_WQ_HEAD]
+    s[p + P_WQ_HEAD] = (s[p + P_WQ_HEAD] + 1) & RING_MASK
+    s[p + P_WQ_COUNT] -= 1
+    following = p + s[p + P_WQ_HEAD] + R_WRITE_VISIBLE
+    s[p + P_WRITE_HEAD] = s[following] if s[p + P_WQ_COUNT] > 0 else NEVER
+    beats = s[place + R_WRITE_BEATS]
+    s[C_BEATS_WRITTEN] += beats
+    start, end = _serve(s, now_ck, 1, s[place + R_WRITE_ADDRESS], beats)
+    s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
+    row = 0
+    if s[C_LOG]:
+        row = _log(s, now, STORE, start, end)
+        s[row + G_BEATS] = beats
+        s[row + G_ADDRESS] = s[place + R_WRITE_ADDRESS]
+        s[row + G_REQUEST] = s[place + R_WRITE_OFFER]
+        s[row + G_OFFER] = s[place + R_WRITE_OFFER]
+        s[row + G_ACCEPT] = s[place + R_WRITE_ACCEPT]
+        s[row + G_VISIBLE] = s[place + R_WRITE_VISIBLE]
+        s[row + G_FIRST] = s[place + R_WRITE_FIRST]
+        s[row + G_LAST] = s[place + R_WRITE_FIRST] + beats - 1
+    response = _respond(s, p, end, s[place + R_WRITE_LAST])
+    if row:
+        s[row + G_RESPONSE] = response
+
+
+@part
+def _grant_read(s: State, now: int, now_ck: int) -> None:
+    p = _choose_port(s, C_LAST_READ, P_READ_HEAD, now)
+    place = p + s[p + P_RQ_HEAD]
+    s[p + P_RQ_HEAD] = (s[p + P_RQ_HEAD] + 1) & RING_MASK
+    s[p + P_RQ_COUNT] -= 1
+    following = p + s[p + P_RQ_HEAD] + R_READ_VISIBLE
+    s[p + P_READ_HEAD] = s[following] if s[p + P_RQ_COUNT] > 0 else NEVER
+    beats = s[place + R_READ_BEATS]
+    s[C_BEATS_READ] += beats
+    start, end = _serve(s, now_ck, 0, s[place + R_READ_ADDRESS], beats)
+    s[C_GRANT] = max(now + 1, _ceil_cycle(s, s[C_BUS_FREE] - s[T_LOOKAHEAD]))
+    slot = s[place + R_READ_MASTER]
+    row = 0
+    if s[C_LOG]:
+        row = _log(s, now, slot, start, end)
+        s[row + G_BEATS] = beats
+        s[row + G_ADDRESS] = s[place + R_READ_ADDRESS]
+        s[row + G_REQUEST] = s[place + R_READ_REQUEST]
+        s[row + G_OFFER] = s[place + R_READ_OFFER]
+        s[row + G_VISIBLE] = s[place + R_READ_VISIBLE]
+        s[row + G_ACCEPT] = s[place + R_READ_VISIBLE] - s[T_COMMAND]
+    last = _return_data(s, p, start, end, beats, slot)
+    if row:
+        s[row + G_FIRST] = last - (beats - 1)
+        s[row + G_LAST] = last
+
+
+@part
+def _log(s: State, now: int, master: int, start: int, end: int) -> int:
+    """A row of the log, with what is the same for both directions; its place."""
+    row = s[C_LOG]
+    s[C_LOG] = row + LOG_SIZE
+    s[row + G_MASTER] = master
+    s[row + G_GRANT] = now
+    s[row + G_BEFORE] = s[C_BEFORE]
+    s[row + G_EARLIEST] = s[C_EARLIEST]
+    s[row + G_REFRESHED] = s[C_REFRESHED]
+    s[row + G_START] = start
+    s[row + G_END] = end
+    s[row + G_FREE] = s[C_BUS_FREE]
+    return row
+
+
+@part
+def _return_data(s: State, p: int, start: int, end: int, beats: int, slot: int) -> int:
+    """The R beats of a granted burst, and what they allow; the cycle of the last beat."""
     first = max(
         s[p + P_LAST_BEAT] + 1,
         _ceil_cycle(s, start + s[T_READ_DELAY]) + s[T_READ_LAT],
@@ -480,11 +569,12 @@ def _return_data(s: State, p: int, start: int, end: int, beats: int, slot: int) 
         _notice(s, DONE, slot, s[m + M_FIRST_BEAT], last)
     if s[p + P_OFFER] >= 0 and s[p + P_RF_COUNT] > 0:
         _accept_read(s, p)
+    return last
 
 
 @part
-def _respond(s: State, p: int, end: int, notify: int) -> None:
-    """The response of a granted burst, and what it allows."""
+def _respond(s: State, p: int, end: int, notify: int) -> int:
+    """The response of a granted burst, and what it allows; its cycle."""
     arrived = _ceil_cycle(s, end + s[T_WRITE_DELAY]) + s[T_WRITE_LAT]
     response = max(s[p + P_LAST_B] + 1, arrived)
     s[p + P_LAST_B] = response
@@ -502,6 +592,7 @@ def _respond(s: State, p: int, end: int, notify: int) -> None:
         calc = _accept_write(s, m, p)
         if calc >= 0:
             _calc_write(s, m, calc)
+    return response
 
 
 @part

@@ -38,8 +38,8 @@ ISSUED, DONE, SENT, RESPONDED = range(4)
 (
     C_BUS_FREE, C_NEXT_REFRESH, C_REFRESHED, C_BUS_WRITING, C_BUSY, C_HITS, C_MISSES, C_REFRESHES,
     C_WRITING, C_STREAK, C_GRANT, C_BEATS_READ, C_BEATS_WRITTEN, C_LAST_READ, C_LAST_WRITE,
-    C_NOTICES, C_PORTS_END, C_BANKS_AT,
-) = range(32, 50)  # fmt: skip
+    C_NOTICES, C_PORTS_END, C_BANKS_AT, C_BEFORE, C_EARLIEST, C_LOG,
+) = range(32, 53)  # fmt: skip
 
 # Masters: wiring, credit, the transfer's segments, the next burst, the request to the multiplexer;
 # then the ring of last beats that give credit back.
@@ -64,13 +64,23 @@ PORTS_AT = UNITS_AT + UNITS_SIZE
     P_MUX_FREE, P_LAST_SLOT, P_OFFER, P_OFFER_ADDRESS, P_OFFER_BEATS, P_OFFER_MASTER, P_LAST_AR,
     P_LAST_BEAT, P_RF_HEAD, P_RF_COUNT, P_RQ_HEAD, P_RQ_COUNT, P_WOFFER, P_WOFFER_ADDRESS,
     P_WOFFER_BEATS, P_WOFFER_LAST, P_LAST_AW, P_LAST_B, P_WF_HEAD, P_WF_COUNT, P_WQ_HEAD,
-    P_WQ_COUNT, P_READ_HEAD, P_WRITE_HEAD, P_MUX_CYCLE, P_NUMBER,
-) = range(26)  # fmt: skip
+    P_WQ_COUNT, P_READ_HEAD, P_WRITE_HEAD, P_MUX_CYCLE, P_NUMBER, P_OFFER_REQUEST,
+) = range(27)  # fmt: skip
 (
     R_READ_FREE, R_READ_VISIBLE, R_READ_ADDRESS, R_READ_BEATS, R_READ_MASTER, R_WRITE_FREE,
-    R_WRITE_VISIBLE, R_WRITE_ADDRESS, R_WRITE_BEATS, R_WRITE_LAST,
-) = range(32, 32 + 10 * RING, RING)  # fmt: skip
-PORT_SIZE = 32 + 10 * RING
+    R_WRITE_VISIBLE, R_WRITE_ADDRESS, R_WRITE_BEATS, R_WRITE_LAST, R_READ_REQUEST, R_READ_OFFER,
+    R_WRITE_OFFER, R_WRITE_ACCEPT, R_WRITE_FIRST,
+) = range(32, 32 + 15 * RING, RING)  # fmt: skip
+PORT_SIZE = 32 + 15 * RING
+
+# The log, one row a granted burst, in the order of the grants; C_LOG is the place of the next row,
+# 0 where none is kept. In cycles, but the bus (before, earliest .. free) in ck; first and last beat
+# are those on the port; response: of a write.
+(
+    G_MASTER, G_REQUEST, G_OFFER, G_ACCEPT, G_VISIBLE, G_GRANT, G_BEFORE, G_EARLIEST, G_REFRESHED,
+    G_START, G_END, G_FREE, G_FIRST, G_LAST, G_RESPONSE, G_BEATS, G_ADDRESS,
+    LOG_SIZE,
+) = range(18)  # fmt: skip
 
 # Banks: open row, end of tRAS, earliest precharge.
 B_ROW, B_RAS, B_PRECHARGE, BANK_SIZE = range(4)

@@ -127,6 +127,28 @@ class CompiledMemory:
                 unit.issued(first)
 
 
+def transfer_cycles(
+    timing: DdrTiming, fabric_khz: int, acc: Accelerator, segments: Segments, write: bool
+) -> int:
+    """Cycles of one transfer that nobody disturbs, up to its last beat or response."""
+    CompiledMemory.prepare(timing, fabric_khz, acc)
+    state = at.new_state(timing, fabric_khz, acc)
+    master = at.STORE if write else at.STORE - 1
+    place = at.MASTERS_AT + master * at.MASTER_SIZE + at.M_BASE
+    state[place : place + 8] = segments.as_tuple()
+    _start(state, master, 0, 1)
+    last = 0
+    while True:
+        following = _advance(state, at.NEVER)
+        count = int(state[at.C_NOTICES])
+        state[at.C_NOTICES] = 0
+        for index in range(count):
+            notice = at.NOTICES_AT + 4 * index
+            last = max(last, int(state[notice + 2]), int(state[notice + 3]))
+        if not count and following == at.NEVER:
+            return last
+
+
 def _entries(sources: int) -> tuple[Callable[..., None], Callable[..., int]]:
     """What SimPy calls; ``sources`` is part of the key under which machine code is kept."""
 

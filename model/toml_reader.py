@@ -98,6 +98,43 @@ class Table:
             raise self.refuse(key, found, "must be a list of lists of strings")
         return tuple(tuple(item) for item in found)
 
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """A list of whole numbers in [low, high], one at the least."""
+        found = self.value(key)
+        good = isinstance(found, list) and all(
+            isinstance(item, int) and not isinstance(item, bool) and low <= item <= high
+            for item in found
+        )
+        if not good or not found:
+            raise self.refuse(key, found, f"must be a list of whole numbers from {low} to {high}")
+        return tuple(found)
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        """True or false."""
+        if default is not None and key not in self._data:
+            self._seen.add(key)
+            return default
+        found = self.value(key)
+        if not isinstance(found, bool):
+            raise self.refuse(key, found, "must be true or false")
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        """The keys of a table whose keys are names of its user."""
+        return tuple(self._data)
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """A list of tables, one at the least, written as [[key]]."""
+        found = self.value(key)
+        if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
+            raise self.refuse(key, found, f"must be tables: write each as [[{self.key_name(key)}]]")
+        if not found:
+            raise self.refuse(key, found, "must have one table at the least")
+        return tuple(
+            Table(item, self.source, f"{self.key_name(key)}[{index}]")
+            for index, item in enumerate(found)
+        )
+
     def table(self, key: str, optional: bool = False) -> Table:
         """A table inside this one; where optional and missing, an empty one."""
         self._seen.add(key)

@@ -75,13 +75,14 @@ def build(
     public: Sequence[str] = (),
     build_root: Path,
     optimise: bool = True,
+    waveform: bool = False,
 ) -> Build:
     """Compile `top`, or find it compiled.
 
     sources: packages first, then modules in any order. parameters, defines: integers, or strings
     without quotes. public: what VPI may see besides the top module's signals, each ``module`` (all
     its variables) or ``module.variable``. optimise: False compiles faster, runs slower and starts
-    registers at random values, which suits unit benches.
+    registers at random values, which suits unit benches. waveform: `run` can write one.
 
     TandemError: a tool or a source is missing, or Verilator refuses the design (its first error).
     """
@@ -93,6 +94,7 @@ def build(
         defines=ordered(defines or {}),
         public=(top, *public),
         profile=FAST if optimise else QUICK,
+        waveform=waveform,
     )
     root = _build_root(build_root)
     directory = root / plan.key(tools)
@@ -114,12 +116,14 @@ def run(
     env: Mapping[str, str] | None = None,
     work_dir: Path,
     timeout_s: float = 600.0,
+    waveform: Path | None = None,
 ) -> RunResult:
     """Run the cocotb tests of `test_module` (a dotted name) inside the simulation.
 
     testcase: only the tests of that name. plusargs: with their ``+``. env: extra variables.
     work_dir: created; the working directory, gets simulation.log and results.xml.
-    timeout_s: seconds of wall time, then the simulation is killed.
+    timeout_s: seconds of wall time, then the simulation is killed. waveform: every signal is
+    written to this FST file; for a build made for that.
 
     SimulationFailed: a test failed, none ran, or the process died (the first error line).
     """
@@ -131,6 +135,8 @@ def run(
     arguments = list(plusargs)
     if not build.optimised:
         arguments += ["+verilator+rand+reset+2", f"+verilator+seed+{RANDOM_SEED}"]
+    if waveform is not None:
+        arguments += ["--trace", "--trace-file", str(waveform)]
     variables = _environment(build, test_module, testcase, results)
     variables.update(env or {})
     started = time.perf_counter()

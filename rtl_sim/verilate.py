@@ -18,6 +18,8 @@ from rtl_sim.toolchain import Toolchain, cocotb_libraries, cocotb_main, execute
 
 EXECUTABLE = "Vtop"
 BUILD_JOBS = 2
+WAVEFORM = "--trace-fst"
+WAVEFORM_LIBRARIES = ("-llz4", "-lz")
 # Statements in one generated C++ file; keeps each under about 20 s of g++ and fills two cores.
 OUTPUT_SPLIT = 4000
 
@@ -61,11 +63,13 @@ class Plan:
     defines: tuple[tuple[str, int | str], ...]
     public: tuple[str, ...]  # "module" (all its variables) or "module.variable"
     profile: Profile
+    waveform: bool = False  # can write every signal to an FST file
 
     def flags(self) -> list[str]:
         """Verilator's options, without paths."""
         flags = [*COMMON_FLAGS, *self.profile.verilator]
         flags += ["--output-split", str(OUTPUT_SPLIT), "--top-module", self.top]
+        flags += [WAVEFORM] if self.waveform else []
         flags += [f"-G{name}={_literal(value)}" for name, value in self.parameters]
         flags += [f"-D{name}={value}" for name, value in self.defines]
         return flags
@@ -97,7 +101,7 @@ def verilate(plan: Plan, tools: Toolchain, build_root: Path, directory: Path) ->
 
     TandemError holds the first error line of the step that failed.
     """
-    runtime = _runtime(tools, plan.profile.runtime, build_root)
+    runtime = _runtime(tools, plan.profile.runtime, build_root, plan.waveform)
     with staged(directory) as scratch:
         _compile(plan, tools, runtime, scratch)
 
@@ -117,19 +121,23 @@ def _compile(plan: Plan, tools: Toolchain, runtime: Path, scratch: Path) -> None
     libraries = cocotb_libraries()
     command = [*shlex.split(tools.cxx), "-o", str(scratch / EXECUTABLE), "verilator.o"]
     command += ["Vtop__ALL.a", str(runtime), f"-L{libraries}", f"-Wl,-rpath,{libraries}"]
-    command += ["-lcocotbvpi_verilator", "-lpthread"]
+    command += [
+        "-lcocotbvpi_verilator",
+        "-lpthread",
+        *(WAVEFORM_LIBRARIES if plan.waveform else ()),
+    ]
     _step(command, tools, work, log, f"{plan.top} did not link")
     shutil.rmtree(work)
     manifest = {"top": plan.top, "flags": plan.flags(), "sources": [str(p) for p in plan.sources]}
     (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def _runtime(tools: Toolchain, optimisation: str, build_root: Path) -> Path:
+def _runtime(tools: Toolchain, optimisation: str, build_root: Path, waveform: bool) -> Path:
     """Verilator's run-time library, compiled once for all designs.
 
     It takes most of the time of a small build.
     """
-    facts = (tools.cxx, tools.verilator_version, optimisation)
+    facts = (tools.cxx, tools.verilator_version, optimisation, *([WAVEFORM] if waveform else []))
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
     directory = build_root / f"runtime-{key}"
     library = directory / "libverilated.a"
@@ -140,10 +148,14 @@ def _runtime(tools: Toolchain, optimisation: str, build_root: Path) -> Path:
             log = scratch / "build.log"
             (scratch / "empty.sv").write_text("module empty; endmodule\n")
             command = [str(tools.perl), str(tools.verilator), "--cc", "--vpi", "--no-timing"]
+            command += [WAVEFORM] if waveform else []
             command += ["--prefix", "Vtop", "--Mdir", str(scratch), "empty.sv"]
             _step(command, tools, scratch, log, "Verilator does not run")
             command = [*_make(tools, fast=optimisation, slow="-O0"), "libverilated.a"]
-            _step(command, tools, scratch, log, "Verilator's run-time library did not compile")
+            failure = "Verilator's run-time library did not compile"
+            if waveform:
+                failure += "; waveforms need lz4 and zlib (Debian: liblz4-dev, zlib1g-dev)"
+            _step(command, tools, scratch, log, failure)
     return library
 
 

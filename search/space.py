@@ -66,7 +66,7 @@ def structures(design: Design, dsp_limit: int) -> Iterator[Structure]:
     layers = design.network.compute_layers
     widest = max((layer.out_channels for layer in layers if layer.kind == "conv"), default=1)
     kernels = {layer.kernel for layer in layers if layer.kind == "dw"}
-    choices = list(product(_multipliers(kernels), STYLES if kernels else STYLES[:1]))
+    choices = list(product(dw_multipliers(kernels), STYLES if kernels else STYLES[:1]))
     blocks = multiplier_dsps(design.weight_bits, design.feature_bits + 1)
     requantise = requantise_dsps(design.accelerator.accumulator_bits)
     for packing in _packings(design):
@@ -82,7 +82,7 @@ def structures(design: Design, dsp_limit: int) -> Iterator[Structure]:
                     yield Structure(in_lanes, out_lanes, requant, multipliers, style, packing)
 
 
-def _multipliers(kernels: set[int]) -> list[int]:
+def dw_multipliers(kernels: set[int]) -> list[int]:
     """The fewest multipliers for each number of cycles a window takes, for every kernel."""
     largest = max(kernels, default=1) ** 2
     fewest: dict[tuple[int, ...], int] = {}

@@ -83,7 +83,7 @@ async def _run(dut: Any, lite: Lite, run: dict[str, Any]) -> dict[str, Any]:
 async def host(dut: Any) -> None:
     """Do the job, write the result, dump the memory."""
     job = json.loads(_read("job"))
-    dut.dump_i.value = 0
+    dut.dump_i.value, dut.load_i.value = 0, 0
     Clock(dut.clk_i, PERIOD_NS, unit="ns", impl="gpi").start()
     lite = Lite(dut, PERIOD_NS)
     await _reset(dut)

@@ -63,6 +63,8 @@ class Job:
     program_addresses: Sequence[int] = ()  # per start; the schedule's own where none is given
     actions: Sequence[Sequence[tuple[int, str]]] = ()  # per start
     plusargs: Sequence[str] = field(default_factory=tuple)
+    activity: Path | None = None  # what a build with the recorder writes
+    waveform: Path | None = None  # what a build with waveforms writes
 
 
 def run_accelerator(build: Build, job: Job, work_dir: Path) -> RtlRun:
@@ -84,9 +86,17 @@ def run_accelerator(build: Build, job: Job, work_dir: Path) -> RtlRun:
         f"+events={files['events.txt']}",
         f"+job={files['job.json']}",
         f"+result={files['result.json']}",
+        *([f"+activity={job.activity}"] if job.activity else []),
         *job.plusargs,
     ]
-    run(build, BENCH, plusargs=plusargs, work_dir=work_dir, timeout_s=3600)
+    run(
+        build,
+        BENCH,
+        plusargs=plusargs,
+        work_dir=work_dir,
+        timeout_s=3600,
+        waveform=job.waveform,
+    )
     return RtlRun(
         runs=tuple(_host_run(item) for item in json.loads(files["result.json"].read_text())),
         events=tuple(read_events(files["events.txt"])),

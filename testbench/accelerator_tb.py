@@ -20,17 +20,22 @@ from rtl_sim.generate import (
 )
 
 DDR_MODEL = Path(__file__).parent / "hdl" / "ddr_model.sv"
+RECORDER = Path(__file__).parent / "hdl" / "activity_recorder.sv"
 TOP = "tandem_tb"
 _NOT_IN_DDR = ("arsize", "arburst", "awsize", "awburst")
 
 
-def tb_source(design: Design) -> str:
-    """``tandem_tb``: clock, reset and AXI4-Lite as ports, memory inside."""
+def tb_source(design: Design, recorded: bool = False) -> str:
+    """``tandem_tb``: clock, reset and AXI4-Lite as ports, memory inside.
+
+    ``recorded``: with the recorder of what units, buffers and ports do in every cycle.
+    """
     ports = port_count(design)
     declarations = [
         "input logic clk_i",
         "input logic rst_i",
         "input logic dump_i",
+        "input logic load_i",
         "output logic irq_o",
     ]
     lite = [".clk_i", ".rst_i", ".irq_o"]
@@ -65,15 +70,31 @@ def tb_source(design: Design) -> str:
             ",\n".join(f"    {text}" for text in lite + top),
             "  );",
             f"  ddr_model #(.Ports({ports}), .MemWords(MemWords), .MemBase(MemBase)) u_ddr (",
-            "    .clk_i, .rst_i, .dump_i,",
+            "    .clk_i, .rst_i, .dump_i, .load_i,",
             "    .time_zero_i(u_top.u_core.start),",
             ",\n".join(f"    {text}" for text in ddr),
             "  );",
+            *(_recorder(ports) if recorded else []),
             "endmodule",
             "`default_nettype wire",
             "",
         ]
     )
+
+
+def _recorder(ports: int) -> list[str]:
+    """The instance of the recorder, tied to what it watches."""
+    core = "u_top.u_core"
+    tokens = ", ".join(f"{core}.u_{name}_token.posted_q" for name in ("out", "mid", "in"))
+    return [
+        f"  activity_recorder #(.Ports({ports})) u_activity (",
+        "    .clk_i, .rst_i,",
+        f"    .start_i({core}.start), .running_i({core}.running), .class_i({core}.classes),",
+        f"    .banks_i({{{tokens}}}),",
+        "    .rbeat_i(rvalid & rready), .rlast_i(rlast),",
+        "    .wbeat_i(wvalid & wready), .wlast_i(wlast)",
+        "  );",
+    ]
 
 
 def memory_words(memory_bytes: int) -> int:
@@ -82,23 +103,31 @@ def memory_words(memory_bytes: int) -> int:
 
 
 def build_accelerator(
-    design: Design, memory_bytes: int, build_root: Path, optimise: bool = True
+    design: Design,
+    memory_bytes: int,
+    build_root: Path,
+    optimise: bool = True,
+    recorded: bool = False,
+    waveform: bool = False,
 ) -> Build:
     """Compile the design's accelerator with a memory of at least ``memory_bytes``.
 
-    Designs that differ in their network, clock or memory timing only share one build.
+    Designs that differ in their network, clock or memory timing only share one build. ``recorded``
+    and ``waveform`` are builds of their own: they can write an activity file, an FST file.
     """
     words = memory_words(memory_bytes)
     key = f"{build_id(design):08x}-{design.device.memory_base:08x}"
     folder = build_root / "generated" / key
     generated = generate(design, folder)
-    top = folder / "tandem_tb.sv"
-    if not top.exists() or top.read_text() != tb_source(design):
-        top.write_text(tb_source(design))
+    top = folder / ("tandem_tb_recorded.sv" if recorded else "tandem_tb.sv")
+    source = tb_source(design, recorded)
+    if not top.exists() or top.read_text() != source:
+        top.write_text(source)
     return build(
-        [*library_sources(), *generated, DDR_MODEL, top],
+        [*library_sources(), *generated, DDR_MODEL, *([RECORDER] if recorded else []), top],
         TOP,
         parameters={"MemWords": words},
         build_root=build_root,
         optimise=optimise,
+        waveform=waveform,
     )

@@ -9,22 +9,55 @@ from typing import Any
 from rich.console import RenderableType
 
 from model import console
-from model.evaluation import evaluate_file
+from model.burst_log import within_reach
+from model.evaluation import Evaluation, evaluate_file
+from model.spans import CAUSES, CLASSES
+from model.stalls import Stalls
 from model.tables import count, facts, headline, share, table
+from model.timeline import build_timeline
+from model.trace import record_simulation, write_trace
 
-CLASSES = ("busy", "wait_input", "wait_output", "wait_ddr")
+_WORDS = {
+    "input": "waits for input",
+    "output": "waits for output",
+    "weights": "waits for weights",
+    "ddr_latency": "memory: latency",
+    "ddr_bandwidth": "memory: bandwidth",
+    "arbitration": "memory: others first",
+    "refresh": "memory: refresh",
+    "fill": "before its first tile",
+    "drain": "after its last tile",
+}
 
 
 def simulate_command(
-    design: Path, frames: int, engine: str, events: Path | None, as_json: bool
+    design: Path,
+    frames: int,
+    engine: str,
+    events: Path | None,
+    as_json: bool,
+    trace: Path | None = None,
 ) -> int:
     """Simulate, print, return the exit status."""
-    record = evaluate_file(design, frames, engine, events).record()
+    found = evaluate_file(design, frames, engine, events)
+    record = {**found.record(), **_looked_into(found, trace)}
     if as_json:
         console.put_json(record)
     else:
         console.put(*describe(record))
     return console.HELD
+
+
+def _looked_into(found: Evaluation, trace: Path | None) -> dict[str, Any]:
+    """The stalls of the run, None where it is too long for that; and the trace, where asked for."""
+    if trace is None and not within_reach(found.simulation):
+        return {"stalls": None}
+    timeline = build_timeline(found.schedule, found.simulation)
+    record: dict[str, Any] = {"stalls": Stalls.of(timeline).record()}
+    if trace is not None:
+        lines = write_trace(trace, found.design.name, [record_simulation(found.schedule, timeline)])
+        record["trace"] = {"file": str(trace), "events": lines}
+    return record
 
 
 def describe(record: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -35,6 +68,8 @@ def describe(record: Mapping[str, Any]) -> Iterator[RenderableType]:
     )
     yield facts(_facts(record))
     yield unit_table(record)
+    if record["stalls"] is not None:
+        yield stall_table(record)
     yield pass_table(record)
     yield resource_table(record["resources"])
     for shortage in record["resources"]["shortages"]:
@@ -62,6 +97,9 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "memory traffic", f"{record['ddr_bytes'] / 1e6:.2f} MB a frame, {share(hits)} row hits"
     power, joule = record["power_w"], record["images_per_joule"]
     yield "power, first model", f"{power:.2f} W, {joule:.1f} images per joule"
+    if "trace" in record:
+        trace = record["trace"]
+        yield "trace for Perfetto", f"{trace['file']}, {count(trace['events'])} events"
     yield "evaluated in", f"{1000 * record['sim_seconds']:.1f} ms, {count(record['events'])} events"
 
 
@@ -74,6 +112,18 @@ def unit_table(record: Mapping[str, Any]) -> RenderableType:
     ]
     titles = ("unit", "busy", "waits input", "waits output", "waits DDR", "busy cycles")
     return table(f"units over {count(total)} cycles", titles, rows)
+
+
+def stall_table(record: Mapping[str, Any]) -> RenderableType:
+    """Where the cycles of each unit went, by cause; each column sums to the whole run."""
+    total, units = record["total_cycles"], record["stalls"]["units"]
+    rows = [
+        [_WORDS.get(cause, cause)]
+        + [share(account[cause] / total) if account[cause] else "-" for account in units.values()]
+        for cause in CAUSES
+        if any(account[cause] for account in units.values())
+    ]
+    return table("where the cycles of each unit went", ("cause", *units), rows)
 
 
 def pass_table(record: Mapping[str, Any]) -> RenderableType:

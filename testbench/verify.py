@@ -19,12 +19,27 @@ from model.integer_network import IntegerNetwork
 from model.memory_image import build_memory, read_map
 from model.schedule import Schedule, compile_schedule
 from model.simulator import Simulation, simulate
+from model.timeline import build_timeline
+from model.trace import Recording, record_simulation
 from testbench.accelerator_run import ERROR_CODES, HostRun, Job, RtlRun, run_accelerator
 from testbench.accelerator_tb import build_accelerator
+from testbench.rtl_trace import differences, record_rtl
 
 Ints = NDArray[np.int64]
 WATCHDOG_FACTOR = 3  # times the simulated cycles, then the RTL counts as hung
+ACTIVITY = "activity.txt"
 FAST_RUNS = 9  # a run is milliseconds: the median is quoted
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the RTL run writes besides its results; each is a build of its own."""
+
+    trace: bool = False  # what every unit, buffer and port does in every cycle
+    waveform: Path | None = None  # FST file of all signals
+
+
+NOTHING = Watch()
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,8 @@ class Verification:
     counters: int
     counter_differences: tuple[tuple[str, int, int], ...]  # name, simulator, RTL
     functional_seconds: float
+    recordings: tuple[Recording, ...] = ()  # simulator and RTL, where a trace was asked for
+    activity_differences: tuple[str, ...] = ()  # between the two
 
     @property
     def values(self) -> int:
@@ -69,9 +86,10 @@ class Verification:
 
     @property
     def exact(self) -> bool:
-        """Nothing differs: values, events, counters, cycles, engines."""
+        """Nothing differs: values, events, counters, cycles, engines, recordings."""
         return (
             not self.event_differences
+            and not self.activity_differences
             and self.engines_agree
             and self.value_mismatches == 0
             and not self.counter_differences
@@ -86,11 +104,13 @@ def verify(
     build_root: Path,
     work_dir: Path,
     optimise: bool = True,
+    watch: Watch = NOTHING,
 ) -> Verification:
     """Run ``images`` as consecutive frames at all three levels and compare everything.
 
     Compared: all values of every feature map that reaches memory, all timed events and counters.
-    Maps inside the network hold the last frame at the end; every frame's output is kept.
+    Maps inside the network hold the last frame at the end; every frame's output is kept. With a
+    trace also the class of each unit, each burst and the full banks of each buffer in every cycle.
     """
     schedule = compile_schedule(design, len(images))
     memory = build_memory(schedule, network, images)
@@ -100,12 +120,20 @@ def verify(
     simulation = simulate(schedule)
     runs = [simulate_fast(schedule) for _ in range(FAST_RUNS)]
     fast = sorted(runs, key=lambda run: run.seconds)[FAST_RUNS // 2]
-    build = build_accelerator(design, schedule.memory_bytes, build_root, optimise)
+    build = build_accelerator(
+        design, schedule.memory_bytes, build_root, optimise, watch.trace, watch.waveform is not None
+    )
     timeout = WATCHDOG_FACTOR * simulation.total_cycles + 10_000
-    result = run_accelerator(build, Job(schedule, bytes(memory), timeout), work_dir)
+    activity = work_dir.resolve() / ACTIVITY if watch.trace else None
+    job = Job(schedule, bytes(memory), timeout, activity=activity, waveform=watch.waveform)
+    result = run_accelerator(build, job, work_dir)
     host = result.runs[0]
     if not host.done:
         raise TandemError(_failed(design, host, timeout))
+    recordings: tuple[Recording, ...] = ()
+    if activity is not None:
+        ours = record_simulation(schedule, build_timeline(schedule, simulation))
+        recordings = (ours, record_rtl(schedule, result.events, activity))
     return Verification(
         simulation=simulation,
         fast=fast,
@@ -116,6 +144,8 @@ def verify(
         counters=len(host.counters),
         counter_differences=tuple(compare_counters(simulation, host)),
         functional_seconds=functional_seconds,
+        recordings=recordings,
+        activity_differences=tuple(differences(*recordings)) if recordings else (),
     )
 
 

@@ -21,15 +21,19 @@ from model.integer_network import IntegerNetwork, Integers, check_accumulators
 from model.network_file import load_network
 from model.random_network import random_network
 from model.schedule import Schedule, compile_schedule
+from model.spans import UNITS
 from model.tables import count, facts, headline, table
+from model.trace import write_trace
 from rtl_sim.build import SimulationFailed
 from rtl_sim.cache import lock, staged
 from testbench.accelerator_tb import build_accelerator
 from testbench.rtl_inference import repays_optimising
-from testbench.verify import MapDifference, Verification, verify
+from testbench.verify import MapDifference, Verification, Watch, verify
+from testbench.verify_files import hand_over, output_folder, writable
 
 FIRST_DIFFERENCES = 10
 LOG = "simulation.log"
+WAVEFORM = "waveform.fst"
 SCENE_CHANNELS = 3
 
 
@@ -44,6 +48,8 @@ class Request:
     frames: int = 1
     out: Path = Path("build")
     resize: bool = False  # the image to the network's size, nearest neighbour
+    trace: Path | None = None  # for Perfetto: simulator and RTL in one file
+    fst: Path | None = None  # waveform of the RTL
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,9 @@ class Verified:
             "fast_ratio": self.fast_ratio,
             "engines_agree": result.engines_agree,
             "rtl_kcycles_per_second": self.kcycles_per_second,
+            "trace": str(request.trace) if request.trace else None,
+            "fst": str(request.fst) if request.fst else None,
+            "activity_mismatches": len(result.activity_differences) if request.trace else None,
             "maps": [asdict(item) for item in result.maps],
             "first_differences": list(differences(result)),
         }
@@ -121,6 +130,8 @@ class Verified:
 def verify_command(request: Request, as_json: bool) -> int:
     """Verify, print, return the exit status."""
     found = verify_design(request)
+    if request.trace is not None:
+        write_trace(request.trace, found.schedule.design.name, found.result.recordings)
     if as_json:
         console.put_json(found.record())
     else:
@@ -134,36 +145,49 @@ def verify_design(request: Request) -> Verified:
     TandemError: the design, the data or a tool. SimulationFailed: the RTL did not come to an end.
     """
     check_frames(request.frames)
+    for path in filter(None, (request.trace, request.fst)):
+        writable(path)
     design = load_design(request.design)
     schedule = compile_schedule(design, request.frames)
     network, images = _data(design, request)
-    out = _folder(request.out)
+    out = output_folder(request.out)
     long_run = repays_optimising(schedule, schedule.frames)
     console.progress(
         f"{design.name}: {len(schedule.plans)} passes, {schedule.stores_per_frame} tiles, "
         f"{len(schedule.commands)} commands; building the RTL ..."
     )
     started = time.perf_counter()
-    build = build_accelerator(design, schedule.memory_bytes, out / "verilator", long_run)
+    watched = request.trace is not None, request.fst is not None
+    build = build_accelerator(design, schedule.memory_bytes, out / "verilator", long_run, *watched)
     seconds = time.perf_counter() - started
     console.progress("found it built" if build.cached else f"built in {seconds:.0f} s")
     frames = "one frame" if request.frames == 1 else f"{request.frames} frames"
     console.progress(f"running {frames}: functional level, SimPy, RTL ...")
-    result = _run(design, network, images, out, long_run)
+    result = _run(request, design, (network, images), out, long_run)
     return Verified(request, schedule, result)
 
 
 def _run(
-    design: Design, network: IntegerNetwork, images: Sequence[Integers], out: Path, long_run: bool
+    request: Request,
+    design: Design,
+    data: tuple[IntegerNetwork, Sequence[Integers]],
+    out: Path,
+    long_run: bool,
 ) -> Verification:
     """Verify in a scratch folder that becomes ``verify_NAME`` when it is complete."""
     folder = out / f"verify_{design.name.replace('.', '_')}"
     with lock(folder), staged(folder) as scratch:
+        waveform = scratch / WAVEFORM if request.fst is not None else None
         try:
-            return verify(design, network, images, out / "verilator", scratch, long_run)
+            watch = Watch(request.trace is not None, waveform)
+            result = verify(design, *data, out / "verilator", scratch, long_run, watch)
         except (TandemError, SimulationFailed) as error:
             # What was read is right and the RTL is built: it is the RTL that failed. Its log stays.
             failure = str(error).replace(str(scratch), str(folder))
+        else:
+            if request.fst is not None and waveform is not None:
+                hand_over(waveform, request.fst)
+            return result
     raise SimulationFailed(failure)
 
 
@@ -182,21 +206,6 @@ def _data(design: Design, request: Request) -> tuple[IntegerNetwork, list[Intege
     return network, [random_image(design, pictures) for _ in range(request.frames)]
 
 
-def _folder(path: Path) -> Path:
-    """The folder, made and tried. TandemError where nothing can be written there."""
-    path = path.resolve()
-    trial = path / ".tandem_trial"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise TandemError(
-            f"{path}: cannot write there ({error.strerror}): choose another folder with --out"
-        ) from error
-    return path
-
-
 def differences(result: Verification) -> Iterator[str]:
     """The first differences of each kind, in words."""
     for item in [found for found in result.maps if found.differing][:FIRST_DIFFERENCES]:
@@ -211,6 +220,8 @@ def differences(result: Verification) -> Iterator[str]:
         yield "engine: the fast engine and SimPy differ, which is a mistake of Tandem"
     for name, ours, theirs in result.counter_differences[:FIRST_DIFFERENCES]:
         yield f"counter: {name}: SimPy {ours}, RTL {theirs}"
+    for difference in result.activity_differences:
+        yield f"activity: {difference} in simulator and RTL"
 
 
 def describe(found: Verified) -> Iterator[RenderableType]:
@@ -249,12 +260,19 @@ def compared_table(record: dict[str, Any]) -> RenderableType:
     ]
     both = 0 if record["engines_agree"] else record["events"]
     rows.append(["event", "SimPy, fast engine", count(record["events"]), count(both)])
+    if record["activity_mismatches"] is not None:
+        cycles = record["rtl_cycles"] * len(UNITS)
+        differing = count(record["activity_mismatches"])
+        rows.append(["unit's class in a cycle", "SimPy, RTL", count(cycles), differing])
     offset = record["sim_cycles"] - record["rtl_cycles"]
     rows.append(["cycle", "SimPy, RTL", count(record["rtl_cycles"]), count(abs(offset))])
     return table(None, ("compared", "between", "number", "differing"), rows, left=(0, 1))
 
 
 def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, kind in (("trace for Perfetto", "trace"), ("waveform", "fst")):
+        if record[kind] is not None:
+            yield name, record[kind]
     random = f"random, seed {record['seed']}"
     yield "weights", record["network"] or random
     yield "image", record["image_source"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("model", "quant", "rtl_sim", "testbench", "search")
+PACKAGES = ("model", "quant", "rtl_sim", "testbench", "search", "boards")
 # package -> the packages of this project that it may import, besides itself
 MAY_IMPORT = {
     "model": set(),
@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "rtl_sim": {"model"},
     "testbench": {"model", "rtl_sim"},
     "search": {"model", "quant", "rtl_sim", "testbench"},
-    "boards": {"model"},
+    "boards": {"model", "rtl_sim", "testbench"},
 }
 OURS = {*MAY_IMPORT, "tandem"}
 # Pillow reads photographs; model/image.py loads it only when it meets one.
@@ -79,7 +79,7 @@ def test_only_quant_imports_torch(package: str) -> None:
 def test_everything_outside_quant_can_be_imported_without_torch() -> None:
     # Benches are imported by cocotb inside the simulator; here only as far as they need none.
     names = ["tandem"] if (ROOT / "tandem.py").exists() else []
-    for package in ("model", "rtl_sim", "testbench", "search"):
+    for package in ("model", "rtl_sim", "testbench", "search", "boards"):
         for path in sources(package):
             parts = path.relative_to(ROOT).with_suffix("").parts
             names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
@@ -96,7 +96,7 @@ def test_everything_outside_quant_can_be_imported_without_torch() -> None:
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     drawers = [
         path
-        for package in (*PACKAGES, "boards", "tests")
+        for package in (*PACKAGES, "tests")
         for path in sources(package)
         if path.stem in {"utils", "util", "common", "helpers", "misc"}
     ]

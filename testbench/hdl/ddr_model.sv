@@ -14,6 +14,7 @@
 // Arguments, beside +ddr_NAME=VALUE for each field of model/ddr_timing.py and +ddr_fabric_khz:
 //   +memory=FILE       loaded at time 0 ($readmemh, 64-bit words, word 0 at MemBase)
 //   +memory_out=FILE   written at a clock edge with dump_i
+//   +memory_load=FILE  the words it names (@ADDRESS) are replaced at a clock edge with load_i
 //   +fault_port=P +fault_read=N +fault_write=N +fault_response=R
 //                      the N-th read or write burst (from 1) of port P answers R, else no fault;
 //                      R = 2 SLVERR (default) or 3 DECERR. Outside the memory DECERR always comes.
@@ -29,6 +30,7 @@ module ddr_model #(
     input  logic                    rst_i,
     input  logic                    time_zero_i,
     input  logic                    dump_i,
+    input  logic                    load_i,
 
     input  logic [Ports-1:0]        arvalid_i,
     output logic [Ports-1:0]        arready_o,
@@ -480,6 +482,12 @@ module ddr_model #(
     if (dump_i) begin
       if ($value$plusargs("memory_out=%s", path) == 0) $fatal(1, "%m: +memory_out=FILE is missing");
       $writememh(path, mem);
+    end
+    if (load_i) begin
+      if ($value$plusargs("memory_load=%s", path) == 0) begin
+        $fatal(1, "%m: +memory_load=FILE is missing");
+      end
+      $readmemh(path, mem);
     end
   end
   /* verilator lint_on BLKSEQ */

@@ -92,6 +92,7 @@ module ddr_traffic #(
       .rst_i,
       .time_zero_i(time_zero),
       .dump_i,
+      .load_i(1'b0),
       .arvalid_i(arvalid),
       .arready_o(arready),
       .araddr_i(araddr),
