@@ -8,17 +8,13 @@ moves together are weighed from each alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.design import Design
 from model.errors import TandemError
-from model.schedule import plan_design
 from search.bounds import estimate_cycles
 from search.coordinates import Coordinate, coordinates
-from search.evaluator import Evaluated
+from search.evaluator import Evaluated, Evaluator
 from search.genome import Genome
-from search.genome_space import GenomeSpace
 from search.spec import Target
 
 NETWORK_UNITS = (1, 2, -1, -2)
@@ -42,18 +38,19 @@ class Move:
 class Moves:
     """Neighbours of genomes with their estimates, each estimated once."""
 
-    def __init__(self, space: GenomeSpace, quality: Callable[[Design], float]) -> None:
-        self.space, self.quality = space, quality
+    def __init__(self, evaluate: Evaluator) -> None:
+        self.evaluate, self.space = evaluate, evaluate.space
         self._known: dict[Genome, tuple[float, float, bool] | None] = {}
 
     def weigh(self, genome: Genome) -> tuple[float, float, bool] | None:
         """Log of the estimated cycles, predicted quality, does it fit; None: impossible."""
         if genome not in self._known:
             try:
-                design = self.space.build(genome)
-                cycles = estimate_cycles(design, plan_design(design))
-                fits = not self.space.exceeded(design)
-                self._known[genome] = math.log(cycles), self.quality(design), fits
+                work = self.evaluate.work(genome)
+                cycles = estimate_cycles(work.design, work.planned.plans)
+                fits = not self.space.limits.exceeded(work.resources.totals())
+                quality = self.evaluate.quality(work.design)
+                self._known[genome] = math.log(cycles), quality, fits
             except TandemError:
                 self._known[genome] = None
         return self._known[genome]

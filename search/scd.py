@@ -74,7 +74,7 @@ class Chain:
     def __post_init__(self) -> None:
         self.steps: list[Step] = []
         self.found: dict[tuple[object, ...], Evaluated] = {}
-        self.moves = Moves(self.space, self.evaluate.quality)
+        self.moves = Moves(self.evaluate)
         self.tried: set[Genome] = set()
 
     def run(self) -> list[Evaluated]:
