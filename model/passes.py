@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from model.accelerator import Accelerator
+from model.copies import with_values
 from model.network import Layer, Network
 
 POOLS = ("maxpool", "avgpool")
@@ -126,16 +127,16 @@ def _build(network: Network, accelerator: Accelerator) -> tuple[Pass, ...]:
             found.append(_make_pass(bundle, group, joined or output))
             output = group[-1]
         if bundle + 1 < len(groups):
-            found[-1] = replace(found[-1], joins=bypasses[bundle + 1])
+            found[-1] = with_values(found[-1], joins=bypasses[bundle + 1])
         found += [
             _to_depth(found[-1], chains[bundle][-1], bypass)
             for bypass in bypasses
             if bypass is not None and bypass.source == bundle
         ]
-        found[-1] = replace(found[-1], bundle_last=True)
+        found[-1] = with_values(found[-1], bundle_last=True)
         passes += found
     passes[-1] = replace(passes[-1], raw=True)
-    return tuple(replace(item, index=index) for index, item in enumerate(passes))
+    return tuple(with_values(item, index=index) for index, item in enumerate(passes))
 
 
 def _split(chain: Sequence[Layer]) -> list[list[Layer]]:
@@ -176,7 +177,10 @@ def _fuse_pool(groups: list[list[Layer]], following: list[list[Layer]], acc: Acc
 
 def _make_pass(bundle: int, group: Sequence[Layer], source: Layer | None) -> Pass:
     def pick(*kinds: str) -> Layer | None:
-        return next((layer for layer in group if layer.kind in kinds), None)
+        for layer in group:
+            if layer.kind in kinds:
+                return layer
+        return None
 
     return Pass(
         index=0,

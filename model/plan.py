@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from model.copies import with_values
 from model.design import Design
 from model.errors import TandemError
 from model.feature_map import FeatureMap
@@ -62,7 +63,13 @@ class PassPlan:
 
 
 def feature_map(
-    design: Design, name: str, channels: int, height: int, width: int, raw: bool
+    design: Design,
+    name: str,
+    channels: int,
+    height: int,
+    width: int,
+    raw: bool,
+    lanes: tuple[int, ...] | None = None,
 ) -> FeatureMap:
     """A map as this design lays it out in memory; a raw one holds accumulators."""
     acc = design.accelerator
@@ -77,6 +84,7 @@ def feature_map(
         feature_bytes=design.feature_bytes,
         step_channels=acc.requant_lanes,
         slices=accumulator_bytes // design.feature_bytes if raw else 1,
+        lanes=lanes,
     )
 
 
@@ -116,6 +124,30 @@ def plan_pass(design: Design, item: Pass, source: FeatureMap) -> PassPlan:
     )
 
 
+def retile(design: Design, plan: PassPlan) -> PassPlan:
+    """The plan that :func:`plan_pass` makes of the same pass where only buffers and tiles differ.
+
+    TandemError likewise.
+    """
+    item, source, acc = plan.item, plan.source, design.accelerator
+    dw = plan.dw_weights
+    if item.depthwise is not None and dw is not None:
+        dw = _kept(design, item.depthwise.name, dw)
+    return with_values(
+        plan,
+        tiles=cut(item, source, choose(item, source, plan.target, acc)),
+        dw_weights=dw,
+        mac_weights=_kept(design, item.name, plan.mac_weights),
+    )
+
+
+def _kept(design: Design, layer: str, run: WeightRun) -> WeightRun:
+    """The run for the design's stores."""
+    sizes = (run.target, run.groups, run.words, run.param_words)
+    resident = _resident(design, layer, sizes)
+    return run if resident == run.resident else with_values(run, resident=resident)
+
+
 def _target(design: Design, item: Pass, source: FeatureMap) -> FeatureMap:
     """The map that a pass leaves. Space to depth: one phase of it, in whole blocks."""
     output = item.output
@@ -124,13 +156,11 @@ def _target(design: Design, item: Pass, source: FeatureMap) -> FeatureMap:
         channels, lanes = source.channels, source.lanes
     height, width = output.out_height, output.out_width
     if not item.to_depth:
-        target = feature_map(design, item.name, channels, height, width, item.raw)
-        return replace(target, lanes=lanes)
+        return feature_map(design, item.name, channels, height, width, item.raw, lanes)
     whole = -(-channels // design.accelerator.out_lanes) * design.accelerator.out_lanes
     if lanes is None and whole != channels:
         lanes = tuple(range(channels))
-    target = feature_map(design, item.name, whole, height // 2, width // 2, False)
-    return replace(target, lanes=lanes)
+    return feature_map(design, item.name, whole, height // 2, width // 2, False, lanes)
 
 
 def join_maps(design: Design, bypass: Layer, phase: FeatureMap, rest: FeatureMap) -> FeatureMap:
@@ -166,11 +196,9 @@ def _dw_weights(design: Design, item: Pass, source: FeatureMap) -> WeightRun | N
     if item.depthwise is None:
         return None
     acc = design.accelerator
-    groups = -(-source.channels // acc.in_lanes)
     words = item.depthwise.kernel**2
     beats = -(-acc.in_lanes * design.weight_bits // 64)
-    room = (acc.buffers.dw_weight_words, acc.buffers.dw_param_words)
-    _check_group(item.depthwise.name, words, 1, room, ("dw_weight_words", "dw_param_words"))
+    groups = -(-source.channels // acc.in_lanes)
     return WeightRun(
         target=1,
         groups=groups,
@@ -178,36 +206,43 @@ def _dw_weights(design: Design, item: Pass, source: FeatureMap) -> WeightRun | N
         param_words=1,
         param_beats=acc.in_lanes,
         group_beats=acc.in_lanes + words * beats,
-        resident=groups * words <= room[0] and groups <= room[1],
+        resident=_resident(design, item.depthwise.name, (1, groups, words, 1)),
     )
 
 
 def _mac_weights(design: Design, item: Pass, target: FeatureMap, in_groups: int) -> WeightRun:
     acc = design.accelerator
-    groups = target.blocks
     words = in_groups * item.kernel**2
     param_words = target.block_size(0) // acc.requant_lanes
     beats = -(-acc.in_lanes * acc.out_lanes * design.weight_bits // 64)
-    room = (acc.buffers.weight_words, acc.buffers.param_words)
-    _check_group(item.name, words, param_words, room, ("weight_words", "param_words"))
     param_beats = param_words * acc.requant_lanes
     return WeightRun(
         target=0,
-        groups=groups,
+        groups=target.blocks,
         words=words,
         param_words=param_words,
         param_beats=param_beats,
         group_beats=param_beats + words * beats,
-        resident=groups * words <= room[0] and groups * param_words <= room[1],
+        resident=_resident(design, item.name, (0, target.blocks, words, param_words)),
     )
 
 
-def _check_group(
-    layer: str, words: int, params: int, room: tuple[int, int], keys: tuple[str, str]
-) -> None:
-    for need, limit, key in zip((words, params), room, keys, strict=True):
+def _resident(design: Design, layer: str, run: tuple[int, int, int, int]) -> bool:
+    """Do all groups fit the stores at once? TandemError where not even one does.
+
+    ``run``: its target, groups, and words and parameter words of each.
+    """
+    buffers = design.accelerator.buffers
+    target, groups, words, param_words = run
+    if target == 1:
+        keys = ("dw_weight_words", "dw_param_words")
+        room = (buffers.dw_weight_words, buffers.dw_param_words)
+    else:
+        keys, room = ("weight_words", "param_words"), (buffers.weight_words, buffers.param_words)
+    for need, limit, key in zip((words, param_words), room, keys, strict=True):
         if need > limit:
             raise TandemError(
                 f"layer {layer}: one weight group needs {need} {key}, the design has {limit}: "
                 f"raise accelerator.buffers.{key}"
             )
+    return groups * words <= room[0] and groups * param_words <= room[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from model.design import Design
 from model.memories import Memory, memories
@@ -56,7 +57,12 @@ class Resources:
 
     parts: tuple[Part, ...]
     limits: dict[str, int]
-    advice: dict[str, str]
+    design: Design
+
+    @cached_property
+    def advice(self) -> dict[str, str]:
+        """What to change where there is too little, by resource."""
+        return _advice(self.design, self.parts)
 
     @property
     def dsp(self) -> int:
@@ -109,8 +115,13 @@ def estimate_resources(design: Design) -> Resources:
     return Resources(
         parts=parts,
         limits={"dsp": device.dsp, "bram18": device.bram18, "lut": device.lut, "ff": device.ff},
-        advice=_advice(design, parts),
+        design=design,
     )
+
+
+def dsp_blocks(design: Design) -> int:
+    """DSP48E1 of a design; buffers take none."""
+    return sum(_dsps(design).values())
 
 
 def multiplier_dsps(a_bits: int, b_bits: int) -> int:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from model.copies import with_values
 from model.design import Design
 from model.errors import TandemError
 from model.feature_map import FeatureMap
 from model.passes import build_passes
-from model.plan import PassPlan, feature_map, join_maps, plan_pass
+from model.plan import PassPlan, feature_map, join_maps, plan_pass, retile
 from model.program import RECORD_BYTES, Command
 from model.program_writer import count_commands, write_commands
 
@@ -51,13 +52,25 @@ class Schedule:
         return sum(plan.item.array_macs for plan in self.plans)
 
 
-def compile_schedule(design: Design, frames: int = 1) -> Schedule:
-    """Compile a design. TandemError says which layer needs more of which buffer, or of memory."""
-    image, plans, maps = _plan(design)
-    records = count_commands(plans) + 1
+@dataclass(frozen=True)
+class Planned:
+    """What is known of a design's work before anything has an address."""
+
+    image: FeatureMap
+    plans: list[PassPlan]
+    maps: dict[str, FeatureMap]  # by the layer whose output they hold
+
+
+def compile_schedule(design: Design, frames: int = 1, planned: Planned | None = None) -> Schedule:
+    """Compile a design. TandemError says which layer needs more of which buffer, or of memory.
+
+    ``planned``: of this design, where it is there already.
+    """
+    planned = planned or plan_work(design)
+    records = count_commands(planned.plans) + 1
     layers = design.network.layers
-    joined = {layer.name: maps[layer.name] for layer in layers if layer.kind == "bypass"}
-    return _place(design, plans, joined, image, frames, records)
+    joined = {layer.name: planned.maps[layer.name] for layer in layers if layer.kind == "bypass"}
+    return _place(design, planned.plans, joined, planned.image, frames, records)
 
 
 def plan_design(design: Design) -> list[PassPlan]:
@@ -65,11 +78,20 @@ def plan_design(design: Design) -> list[PassPlan]:
 
     TandemError as for :func:`compile_schedule`, of which it is the first part.
     """
-    return _plan(design)[1]
+    return plan_work(design).plans
 
 
-def _plan(design: Design) -> tuple[FeatureMap, list[PassPlan], dict[str, FeatureMap]]:
-    """The image's map, the passes, and the maps by the layer whose output they hold."""
+def retiled(design: Design, planned: Planned) -> Planned:
+    """What :func:`plan_work` makes of a design, from a plan with other buffers and tile limits.
+
+    TandemError likewise.
+    """
+    plans = [retile(design, plan) for plan in planned.plans]
+    return Planned(planned.image, plans, planned.maps)
+
+
+def plan_work(design: Design) -> Planned:
+    """The image's map, the passes, and the maps. TandemError as :func:`plan_design`."""
     net = design.network
     image = feature_map(design, "image", net.channels, net.height, net.width, False)
     plans: list[PassPlan] = []
@@ -85,7 +107,7 @@ def _plan(design: Design) -> tuple[FeatureMap, list[PassPlan], dict[str, Feature
         if item.joins is not None:  # bundles are in order, so its other part is planned
             bypass = item.joins
             maps[bypass.name] = join_maps(design, bypass, phases[bypass.name], plan.target)
-    return image, plans, maps
+    return Planned(image, plans, maps)
 
 
 def _place(
@@ -109,13 +131,13 @@ def _place(
     program_address = take(records * RECORD_BYTES)
     weights = [
         tuple(
-            replace(run, address=take(run.total_bytes)) if run is not None else None
+            with_values(run, address=take(run.total_bytes)) if run is not None else None
             for run in (plan.dw_weights, plan.mac_weights)
         )
         for plan in plans
     ]
     image_stride = -(-image.total_bytes // ALIGNMENT) * ALIGNMENT
-    image = replace(image, address=take(image_stride * frames))
+    image = with_values(image, address=take(image_stride * frames))
     placed: list[PassPlan] = []
     maps: dict[str, FeatureMap] = {}
     output_stride = 0
@@ -124,7 +146,7 @@ def _place(
         if item.joins is not None:
             bypass = item.joins.name
             if bypass not in maps:
-                maps[bypass] = replace(
+                maps[bypass] = with_values(
                     joined[bypass], address=take(joined[bypass].total_bytes)
                 )
             target = _part(plan, maps[bypass])
@@ -132,13 +154,16 @@ def _place(
             size = -(-plan.target.total_bytes // ALIGNMENT) * ALIGNMENT
             output_stride = size
             final = plan is plans[-1]
-            target = replace(plan.target, address=take(size * frames if final else size))
+            address = take(size * frames if final else size)
+            target = with_values(plan.target, address=address)
         if not item.to_depth:
             maps[item.name] = target
         source = maps[item.source.name] if item.source is not None else image
         assert mac_run is not None
         placed.append(
-            replace(plan, source=source, target=target, dw_weights=dw_run, mac_weights=mac_run)
+            with_values(
+                plan, source=source, target=target, dw_weights=dw_run, mac_weights=mac_run
+            )
         )
     used = cursor - device.memory_base
     if used > device.memory_bytes:
@@ -163,4 +188,4 @@ def _part(plan: PassPlan, whole: FeatureMap) -> FeatureMap:
     target = plan.target
     block = 0 if plan.item.to_depth else whole.blocks - target.blocks
     address = whole.address + block * whole.block_pitch
-    return replace(target, address=address, wider_pitch=whole.row_pitch)
+    return replace(target, address=address, wider_pitch=whole.row_pitch)  # its pitch is another

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from model.accelerator import Accelerator
 from model.errors import TandemError
@@ -124,7 +125,11 @@ def choose(
 
 def cut(item: Pass, source: FeatureMap, shape: TileShape) -> tuple[Tile, ...]:
     """Tiles of the pass in raster order; those at the edges may be smaller."""
-    height, width = region(source, item.scale)
+    return _cut(*region(source, item.scale), shape)
+
+
+@lru_cache(maxsize=8192)  # the passes of a search's networks are cut alike again and again
+def _cut(height: int, width: int, shape: TileShape) -> tuple[Tile, ...]:
     tiles: list[Tile] = []
     for row in range(0, height, shape.rows):
         for col in range(0, width, shape.cols):

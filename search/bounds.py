@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from model.design import Design
 from model.plan import PassPlan, WeightRun
@@ -208,11 +209,16 @@ def _extents(plan: PassPlan, columns: bool) -> dict[tuple[int, int], int]:
         size, end, whole = first.cols, last.col + last.cols, plan.source.width
     else:
         size, end, whole = first.rows, last.row + last.rows, plan.source.height
+    return _counted(size, end, whole, halo)
+
+
+@lru_cache(maxsize=8192)
+def _counted(size: int, end: int, whole: int, halo: int) -> dict[tuple[int, int], int]:
     found: Counter[tuple[int, int]] = Counter()
     for start in range(0, end, size):
         own = min(size, end - start)
         found[own, min(whole, start + own + halo) - max(0, start - halo)] += 1
-    return dict(found)
+    return found
 
 
 def fetched(plan: PassPlan) -> tuple[int, int]:

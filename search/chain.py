@@ -6,6 +6,7 @@ go to the journal in batches, with the time at which each was done.
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections.abc import Callable
@@ -83,6 +84,7 @@ def run_chain(payload: dict[str, Any], _folder: Path, tick: Tick) -> dict[str, A
     quality = QualityModel.of_record(payload["quality"])
     recorder = _Recorder(tick)
     evaluate = _Recorded(recorder, space, quality.predict, int(payload["evaluations"]))
+    gc.freeze()  # what is loaded by now stays: collections need not look through it again
     started = time.perf_counter()
     found, steps = _search(payload, evaluate, target, recorder)
     recorder.flush(evaluate, force=True)

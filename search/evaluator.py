@@ -14,15 +14,17 @@ from typing import Any
 
 from model.design import Design
 from model.errors import TandemError
-from model.resources import estimate_resources
 from search.genome import Genome
-from search.genome_space import GenomeSpace
+from search.genome_space import GenomeSpace, Work
 from search.inloop import evaluate_exact
 from search.measure import RESOURCES
 from search.spec import Target
 
 Quality = Callable[[Design], float]  # predicted IoU
 FRAMES = 1  # its latency; a steady state is faster by 0.1 to 0.3 %, so what is met stays met
+
+
+WORKS_KEPT = 128
 
 
 class BudgetSpent(Exception):  # noqa: N818  (no error: the search ends here)
@@ -75,6 +77,16 @@ class Evaluator:
         self.refused = 0
         self.log: list[tuple[str, float, dict[str, Any]]] = []  # key, time, record: not yet stored
         self._known: dict[Genome, Evaluated] = {}
+        self._works: dict[Genome, Work] = {}
+
+    def work(self, genome: Genome) -> Work:
+        """A genome's design and what follows from it; up to WORKS_KEPT of them are kept."""
+        found = self._works.get(genome)
+        if found is None:
+            if len(self._works) >= WORKS_KEPT:
+                self._works.clear()
+            found = self._works[genome] = Work(self.space, genome)
+        return found
 
     def __call__(self, genome: Genome) -> Evaluated:
         """What a genome is worth. BudgetSpent where it is new and nothing may be simulated."""
@@ -86,21 +98,20 @@ class Evaluator:
 
     def _evaluate(self, genome: Genome) -> Evaluated:
         try:
-            design = self.space.build(genome)
-            resources = estimate_resources(design)
+            work = self.work(genome)
+            if work.dsp > self.space.limits.dsp:
+                return self._refuse(genome, "too much dsp", {"dsp": float(work.dsp)})
+            demand = work.resources.totals()
         except TandemError as error:
-            self.refused += 1
-            return Evaluated(genome, False, str(error))
-        demand = resources.totals()
+            return self._refuse(genome, str(error), {})
         costs = {name: float(demand[name]) for name in RESOURCES}
         if over := self.space.limits.exceeded(costs):
-            self.refused += 1
-            return Evaluated(genome, False, f"too much {', '.join(over)}", costs=costs)
+            return self._refuse(genome, f"too much {', '.join(over)}", costs)
         if self.spent >= self.budget:
             raise BudgetSpent
         self.spent += 1
         try:
-            run = evaluate_exact(design, FRAMES, resources)
+            run = evaluate_exact(work.design, FRAMES, work.resources, work.planned)
         except TandemError as error:
             return Evaluated(genome, False, str(error), costs=costs)
         costs["power_w"] = run.power_w
@@ -110,11 +121,15 @@ class Evaluator:
             feasible=not over,
             reason=f"too much {', '.join(over)}" if over else "",
             fps=run.fps,
-            latency_ms=run.latency_cycles / design.clock_khz,
-            quality=self.quality(design),
+            latency_ms=run.latency_cycles / work.design.clock_khz,
+            quality=self.quality(work.design),
             costs=costs,
             cycles=run.cycles_per_frame,
             latency_cycles=run.latency_cycles,
         )
         self.log.append((genome.key, time.time(), found.record()))
         return found
+
+    def _refuse(self, genome: Genome, reason: str, costs: dict[str, float]) -> Evaluated:
+        self.refused += 1
+        return Evaluated(genome, False, reason, costs=costs)

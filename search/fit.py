@@ -13,7 +13,7 @@ from model.accelerator import DEPTH_MAX, Accelerator, Buffers
 from model.design import Design
 from model.errors import TandemError
 from model.plan import PassPlan
-from model.schedule import plan_design
+from model.schedule import Planned, plan_design, plan_work
 from model.tiling import TileShape, needs, region
 
 LEAST_DEPTH = 2
@@ -38,15 +38,23 @@ def fit_buffers(design: Design, tile: TileShape | None = None, weights: str = "k
     no word more than is used.
     TandemError for a buffer beyond what the hardware addresses, or a policy that is none.
     """
+    return fit_work(design, tile, weights)[0]
+
+
+def fit_work(
+    design: Design, tile: TileShape | None = None, weights: str = "keep"
+) -> tuple[Design, Planned]:
+    """The same with the plan the sizes were taken from, of other buffers than the design has."""
     if weights not in WEIGHT_POLICIES:
         raise TandemError(f"weights {weights!r}: must be one of {', '.join(WEIGHT_POLICIES)}")
     acc = design.accelerator
-    plans = plan_design(design if tile is None else _unbounded(design))
+    planned = plan_work(design if tile is None else _unbounded(design))
+    plans = planned.plans
     shapes = [_shape(plan, tile) for plan in plans]
     found = tile_needs(acc, plans, shapes) | weight_needs(acc.buffers, plans, weights)
     if tile is not None:
         acc = replace(acc, tile_height=tile.rows or TILE_MAX, tile_width=tile.cols or TILE_MAX)
-    return replace(design, accelerator=replace(acc, buffers=sized(design, found)))
+    return replace(design, accelerator=replace(acc, buffers=sized(design, found))), planned
 
 
 def sized(design: Design, depths: dict[str, int]) -> Buffers:

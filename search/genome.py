@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from search.bundle import Bundle
@@ -53,7 +53,15 @@ class Genome:
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"bundle": self.bundle.name}
+        return {
+            "bundle": self.bundle.name,
+            "expansions": self.expansions,
+            "pools": self.pools,
+            "weight_bits": self.weight_bits,
+            "feature_bits": self.feature_bits,
+            "lanes": self.lanes,
+            "tile": self.tile,
+        }
 
     @staticmethod
     def of_record(record: Mapping[str, Any]) -> Genome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from model.accelerator import Accelerator, Buffers, channel_align
@@ -14,10 +14,17 @@ from model.device import Device, load_device
 from model.errors import TandemError
 from model.network import Network, parse_network
 from model.packing import needs_narrow_weights, refusal
-from model.resources import estimate_resources, multiplier_dsps, requantise_dsps
+from model.resources import (
+    Resources,
+    dsp_blocks,
+    estimate_resources,
+    multiplier_dsps,
+    requantise_dsps,
+)
+from model.schedule import Planned, retiled
 from model.tiling import TileShape
 from search.bundle import Bundle
-from search.fit import LEAST_DEPTH, fit_buffers
+from search.fit import LEAST_DEPTH, fit_work
 from search.genome import EXPANSIONS, Genome
 from search.measure import Limits
 from search.space import port_maps
@@ -42,6 +49,46 @@ class Lanes:
     def macs(self) -> int:
         """Products a cycle."""
         return self.in_lanes * self.out_lanes
+
+
+@dataclass(frozen=True)
+class Work:
+    """A genome's design with what a search asks of it, each worked out once, when it is asked.
+
+    The cheap answers first: ``dsp`` needs no plan, ``resources`` no tiles. TandemError where the
+    genome is impossible.
+    """
+
+    space: GenomeSpace
+    genome: Genome
+
+    @cached_property
+    def dsp(self) -> int:
+        """DSP48E1 blocks."""
+        return dsp_blocks(self._unsized)
+
+    @property
+    def design(self) -> Design:
+        """Its buffers as large as its tiles need."""
+        return self._sized[0]
+
+    @cached_property
+    def _unsized(self) -> Design:
+        return self.space.unsized(self.space.chains(self.genome), self.genome, "candidate")
+
+    @cached_property
+    def _sized(self) -> tuple[Design, Planned]:
+        return sized_for(self._unsized, self.genome)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What it takes of a chip."""
+        return estimate_resources(self.design)
+
+    @cached_property
+    def planned(self) -> Planned:
+        """Its passes and tiles. TandemError where they do not fit what the hardware can say."""
+        return retiled(*self._sized)
 
 
 @dataclass(frozen=True)
@@ -122,6 +169,10 @@ class GenomeSpace:
 
     def build_chains(self, chains: Sequence[Sequence[str]], genome: Genome, name: str) -> Design:
         """The same for bundles of other channels than the genome's."""
+        return sized_for(self.unsized(chains, genome, name), genome)[0]
+
+    def unsized(self, chains: Sequence[Sequence[str]], genome: Genome, name: str) -> Design:
+        """The same with buffers of two words: its network and its units."""
         net = self.network
         network = _network(
             (net.channels, net.height, net.width), tuple(map(tuple, chains)), net.head
@@ -151,16 +202,18 @@ class GenomeSpace:
             tile_width=0,
             mac_packing="pair" if packed else "none",
         )
-        design = Design(name, self.device, self.clock_khz, network, *bits, acc)
-        fitted = fit_buffers(design, TileShape(TILE_ROWS[genome.tile], 0), WEIGHT_POLICY)
-        acc = replace(fitted.accelerator, tile_height=0, tile_width=0)
-        return replace(fitted, accelerator=acc)
+        return Design(name, self.device, self.clock_khz, network, *bits, acc)
 
     def exceeded(self, design: Design) -> tuple[str, ...]:
         """Resources of which a design takes more than the limits allow; power is not looked at."""
-        return self.limits.exceeded(
-            {key: float(value) for key, value in estimate_resources(design).totals().items()}
-        )
+        return self.limits.exceeded(estimate_resources(design).totals())
+
+
+def sized_for(design: Design, genome: Genome) -> tuple[Design, Planned]:
+    """The design with buffers for a genome's tiles, and the plan that they were sized from."""
+    fitted, planned = fit_work(design, TileShape(TILE_ROWS[genome.tile], 0), WEIGHT_POLICY)
+    acc = replace(fitted.accelerator, tile_height=0, tile_width=0)
+    return replace(fitted, accelerator=acc), planned
 
 
 def parallel_factors(dsp_limit: int, network: NetworkSpace) -> tuple[Lanes, ...]:

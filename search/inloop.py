@@ -12,7 +12,7 @@ from typing import Any
 from model.design import Design
 from model.fast_simulator import cycles_fast
 from model.resources import Resources, estimate_resources
-from model.schedule import compile_schedule
+from model.schedule import Planned, compile_schedule
 from search.measure import power_of
 
 
@@ -36,12 +36,17 @@ class InLoop:
         return asdict(self)
 
 
-def evaluate_exact(design: Design, frames: int = 2, resources: Resources | None = None) -> InLoop:
+def evaluate_exact(
+    design: Design,
+    frames: int = 2,
+    resources: Resources | None = None,
+    planned: Planned | None = None,
+) -> InLoop:
     """Simulate a design to the cycle. TandemError for one that cannot be compiled.
 
-    ``resources``: of the design, where they are known already.
+    ``resources``, ``planned``: of the design, where they are known already.
     """
-    schedule = compile_schedule(design, frames)
+    schedule = compile_schedule(design, frames, planned)
     done, memory = cycles_fast(schedule)
     resources = resources or estimate_resources(design)
     cycles = (done[-1] - done[0]) / (frames - 1) if frames > 1 else float(done[0])

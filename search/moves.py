@@ -8,23 +8,20 @@ moves together are weighed from each alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from model.design import Design
 from model.errors import TandemError
-from model.schedule import plan_design
 from search.bounds import estimate_cycles
 from search.coordinates import Coordinate, coordinates
-from search.evaluator import Evaluated
+from search.evaluator import Evaluated, Evaluator
 from search.genome import Genome
-from search.genome_space import GenomeSpace
 from search.spec import Target
 
 NETWORK_UNITS = (1, 2, -1, -2)
 HARDWARE_UNITS = (1, -1, 3, -3)
 MARGIN = 0.01  # predicted logarithm of the speed below the least that is still tried
 LEAST_GAIN = 1e-4  # of predicted quality
+ESTIMATES_KEPT = 7  # points after the one at which they were made: sensitivities change slowly
 
 
 @dataclass(frozen=True)
@@ -42,18 +39,21 @@ class Move:
 class Moves:
     """Neighbours of genomes with their estimates, each estimated once."""
 
-    def __init__(self, space: GenomeSpace, quality: Callable[[Design], float]) -> None:
-        self.space, self.quality = space, quality
+    def __init__(self, evaluate: Evaluator) -> None:
+        self.evaluate, self.space = evaluate, evaluate.space
         self._known: dict[Genome, tuple[float, float, bool] | None] = {}
+        self._estimates: list[Move] = []  # around a point not far away
+        self._repetitions = self._uses_left = 0
 
     def weigh(self, genome: Genome) -> tuple[float, float, bool] | None:
         """Log of the estimated cycles, predicted quality, does it fit; None: impossible."""
         if genome not in self._known:
             try:
-                design = self.space.build(genome)
-                cycles = estimate_cycles(design, plan_design(design))
-                fits = not self.space.exceeded(design)
-                self._known[genome] = math.log(cycles), self.quality(design), fits
+                work = self.evaluate.work(genome)
+                cycles = estimate_cycles(work.design, work.planned.plans)
+                fits = not self.space.limits.exceeded(work.resources.totals())
+                quality = self.evaluate.quality(work.design)
+                self._known[genome] = math.log(cycles), quality, fits
             except TandemError:
                 self._known[genome] = None
         return self._known[genome]
@@ -78,12 +78,32 @@ class Moves:
                     found.append(move)
         return found
 
+    def _near(self, genome: Genome) -> list[Move]:
+        """As :meth:`around`, from the estimates of a point a few moves back where there is one."""
+        if genome.repetitions != self._repetitions or self._uses_left == 0:
+            self._estimates, self._uses_left = self.around(genome), ESTIMATES_KEPT
+            self._repetitions = genome.repetitions
+            return self._estimates
+        self._uses_left -= 1
+        found = []
+        for move in self._estimates:
+            there = move.coordinate.step(genome, self.space, move.units)
+            if there is not None:
+                found.append(replace(move, genome=there, fits=True))
+        return found
+
+    def forget(self) -> bool:
+        """Estimate anew next time; was the last answer from estimates of another point?"""
+        old = self._uses_left < ESTIMATES_KEPT
+        self._uses_left = 0
+        return old
+
     def pairs(self, here: Evaluated, target: Target) -> list[Move]:
         """Moves, alone or two together, that are predicted to be better at the target.
 
         The best first. A pair is named after the coordinate that gains.
         """
-        moves = self.around(here.genome)
+        moves = self._near(here.genome)
         least = math.log(target.least_fps / here.fps) - MARGIN
         found: dict[Genome, Move] = {
             move.genome: move

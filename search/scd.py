@@ -74,7 +74,7 @@ class Chain:
     def __post_init__(self) -> None:
         self.steps: list[Step] = []
         self.found: dict[tuple[object, ...], Evaluated] = {}
-        self.moves = Moves(self.space, self.evaluate.quality)
+        self.moves = Moves(self.evaluate)
         self.tried: set[Genome] = set()
 
     def run(self) -> list[Evaluated]:
@@ -126,11 +126,12 @@ class Chain:
     def _descend(self, here: Evaluated) -> None:
         """From one start until nothing has become better for a while."""
         idle = 0
+        self.moves.forget()
         while idle < PATIENCE:
             self._keep(here)
             if self._reached(here):
                 there = self._climb(here) if self.plain else self._along(here)
-                if there is None and not self.plain:
+                if there is None and not self.plain and not self.moves.forget():
                     break  # no move is left that promises anything
             else:
                 there = self._close(here) if self.plain else self._jump(here)

@@ -177,7 +177,7 @@ def draw_designs(
     axis.set_xlabel("FPS of the steady state")
     axis.set_ylabel("mean IoU")
     axis.margins(0.1)
-    axis.legend(fontsize=8, loc="lower left")
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=3)
     _label(axis, named)
     write_figure(figure, path)
     return True

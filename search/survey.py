@@ -247,7 +247,7 @@ def power_terms(design: Design, work: FrameWork, costs: Mapping[str, float]) -> 
     ``model/power.py``, whose shares of use and of traffic are proportional to 1 / c.
     """
     acc = design.accelerator
-    resources = Resources((Part("all", *(int(costs[name]) for name in RESOURCES)),), {}, {})
+    resources = Resources((Part("all", *(int(costs[name]) for name in RESOURCES)),), {}, design)
     one = max(1, work.array_macs) / (acc.in_lanes * acc.out_lanes)  # cycles at full use
     rest = power_of(design, resources, 0.0, 0.0, one)
     return rest, one * (power_of(design, resources, 1.0, work.bytes_moved, one) - rest)

@@ -21,6 +21,7 @@ from search.trials import DONE, RUNNING, WAITING, Journal, Task
 
 PATIENCE_SECONDS = 30.0
 ANSWER = {f"square-{x}": x * x for x in range(4)}
+MANY = 12  # trials: some are left when a slow machine sees the first one done
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -99,7 +100,7 @@ def states(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_an_ended_search_resumes_to_the_same_answer(tmp_path: Path, end: signal.Signals) -> None:
-    code = "import executor_tasks, sys; executor_tasks.drive(sys.argv[1], 4, 0.4)"
+    code = f"import executor_tasks, sys; executor_tasks.drive(sys.argv[1], {MANY}, 0.4)"
     script = tmp_path / "drive.py"
     script.write_text(f"if __name__ == '__main__':\n    {code}\n")
     tests = Path(__file__).parent
@@ -119,8 +120,9 @@ def test_an_ended_search_resumes_to_the_same_answer(tmp_path: Path, end: signal.
     with Journal.open(tmp_path, FACTS) as journal:
         until(lambda: not any(is_alive(worker) for worker in workers))
         before = set(journal.results())
-        assert 0 < len(before) < 4
-        assert answer(journal, 2, squares(4)) == ANSWER
+        assert 0 < len(before) < MANY
+        wanted = {f"square-{x}": x * x for x in range(MANY)}
+        assert answer(journal, 2, squares(MANY)) == wanted
         begun = {key: result["begun"] for key, result in journal.results().items()}
         assert {begun[key] for key in before} == {1}
 

@@ -17,7 +17,7 @@ from model.scene import draw_scene
 from model.schedule import compile_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = sorted((ROOT / "designs").glob("*.npz"))
+NETWORKS = sorted((ROOT / "designs").rglob("*.npz"))  # those of designs/found too
 SCENES = range(6)
 
 
@@ -50,7 +50,16 @@ def test_it_finds_most_objects_of_scenes_it_was_never_trained_on(path: Path) -> 
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("name", "level"), [("dnn_a", 0.593), ("dnn_b", 0.612), ("dnn_c", 0.686)]
+    ("name", "level"),
+    [
+        ("dnn_a", 0.593),
+        ("dnn_b", 0.612),
+        ("dnn_c", 0.686),
+        ("found/pynq_z1_fps40_e7202b75", 0.723),
+        ("found/pynq_z1_fps60_0818543d", 0.719),
+        ("found/pynq_z1_fps80_f3d6487e", 0.707),
+        ("found/pynq_z1_fast_fps86_7e79fdc2", 0.697),
+    ],
 )
 def test_the_level_on_real_images(name: str, level: float) -> None:
     from quant.dataset import load_dataset  # noqa: PLC0415  (with the data only)
