@@ -29,6 +29,8 @@ from search.compare_command import compare_command
 from search.explore_command import ExploreArguments, explore_command
 from search.hardware_study import bram_command, dsp_command
 from search.inloop_bench import search_bench
+from search.report_command import report_command
+from search.report_data import Asked
 from search.rescue_command import rescue_command
 from search.scaling_command import scaling_command
 from search.search_command import SearchArguments, search_command
@@ -549,6 +551,27 @@ def scaling(
 ) -> int:
     """A search on 1 to 1000 workers, simulated from steps that are measured here."""
     return scaling_command(out, run, quick, as_json)
+
+
+@app.command()
+@guarded
+def report(
+    design: DesignFile,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    frames: Annotated[int, typer.Option(help="Frames simulated, back to back.")] = 2,
+    build: Annotated[
+        Path, typer.Option(help="Where tandem verify kept what it compared.")
+    ] = Path("build"),
+    changes: Annotated[
+        bool, typer.Option(help="What to change next, by simulating each change.")
+    ] = True,
+    as_json: Json = False,
+) -> int:
+    """One HTML file about a design: timeline, stalls, roofline, resources, energy, what to change.
+
+    It needs no network and no other file.
+    """
+    return report_command(Asked(design, out, frames, build, changes), as_json)
 
 
 @board.command("regress")

@@ -28,6 +28,7 @@ from rtl_sim.build import SimulationFailed
 from rtl_sim.cache import lock, staged
 from testbench.accelerator_tb import build_accelerator
 from testbench.rtl_inference import repays_optimising
+from testbench.verified_record import keep_verified
 from testbench.verify import MapDifference, Verification, Watch, verify
 from testbench.verify_files import hand_over, output_folder, writable
 
@@ -130,6 +131,7 @@ class Verified:
 def verify_command(request: Request, as_json: bool) -> int:
     """Verify, print, return the exit status."""
     found = verify_design(request)
+    keep_verified(output_folder(request.out), found.schedule.design, found.record())
     if request.trace is not None:
         write_trace(request.trace, found.schedule.design.name, found.result.recordings)
     if as_json:
