@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export YOWASP_CACHE_DIR ?= $(CURDIR)/build/yowasp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quant sim test lint full bench clean
+.PHONY: help setup quant sim test lint full bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -39,6 +39,9 @@ full: $(QUANT) ## the long campaign of generated cases
 
 bench: $(STAMP) ## the project's measured numbers
 	@$(BIN)/tandem bench
+
+docs: $(STAMP) ## the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "build/site/index.html"
 
 clean: ## removes all of .venv, build, .cache and what the tools left
 	@rm -rf .venv build .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
