@@ -172,9 +172,14 @@ def _stack(name: str, account: Record, words: Record) -> str:
 def _stalls(report: Record) -> str:
     stalls, words = report["stalls"], report["words"]
     units = "".join(_stack(name, account, words) for name, account in stalls["units"].items())
-    bundles = "".join(
-        _stack(f"bundle {bundle}", account, words)
-        for bundle, account in stalls["bundles"]["mac"].items()
+    bundles = {
+        name: "".join(_stack(f"bundle {key}", account, words) for key, account in found.items())
+        for name, found in stalls["bundles"].items()
+    }
+    others = "".join(
+        f'<h3>{escape(name)}</h3><div class="stack">{bars}</div>'
+        for name, bars in bundles.items()
+        if name != "mac"
     )
     heads = ["unit", *(words[cause] for cause in stalls["causes"]), "sum"]
     rows = [
@@ -183,8 +188,10 @@ def _stalls(report: Record) -> str:
     ]
     return (
         f'<div class="stack">{units}</div>\n{_legend(report)}\n'
-        f'<h2 style="margin-top:16px">The MAC array by bundle</h2>\n<div class="stack">{bundles}'
-        f"</div>\n<details><summary>All figures, in cycles</summary>{_table(heads, rows)}</details>"
+        f'<h2 style="margin-top:16px">The MAC array by bundle</h2>\n<div class="stack">'
+        f"{bundles['mac']}</div>\n"
+        f"<details><summary>The other units by bundle</summary>{others}</details>\n"
+        f"<details><summary>All figures, in cycles</summary>{_table(heads, rows)}</details>"
     )
 
 

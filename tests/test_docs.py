@@ -1,7 +1,8 @@
 """The documentation: its commands exist and run, its links lead somewhere, its site builds.
 
-A command that stands below ``<!-- run -->`` is run here, one below ``<!-- full -->`` in ``make
-full``; all others are parsed by the program's own command line, so that no option is made up.
+Commands of a block below ``<!-- run -->`` are run here, those below ``<!-- full -->`` in ``make
+full``; all others, which need data that is not in the repository, are parsed by the program's own
+command line, so that no option is made up. Those of a page run in order and in one folder.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def commands() -> Iterator[Command]:
             if (fenced or line.startswith("    ")) and text.startswith("tandem "):
                 name = page.relative_to(ROOT).as_posix()
                 yield Command(name, number, text.split("  #")[0].split(" | ")[0], how)
-            if line.strip():
-                how = "parse"
+            elif line.strip() and not fenced:
+                how = "parse"  # a mark holds for the block below it
 
 
 ALL = tuple(commands())
@@ -70,9 +71,9 @@ def of(how: str) -> list[Command]:
 
 
 def test_there_are_commands_of_each_kind() -> None:
-    assert len(of("run")) >= 8
-    assert len(of("full")) >= 4
-    assert len(of("parse")) >= 30
+    assert len(of("run")) >= 16
+    assert len(of("full")) >= 10
+    assert len(of("parse")) >= 8
 
 
 @pytest.mark.parametrize("command", of("parse") + of("full"), ids=str)
@@ -101,15 +102,23 @@ def execute(command: Command, folder: Path) -> None:
     assert done.returncode == 0, f"{command.text}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("command", of("run"), ids=str)
-def test_it_runs(command: Command, tmp_path: Path) -> None:
-    execute(command, tmp_path)
+def pages(how: str) -> list[str]:
+    return list(dict.fromkeys(command.page for command in of(how)))
+
+
+@pytest.mark.parametrize("page", pages("run"))
+def test_what_a_page_tells_to_do_can_be_done(page: str, tmp_path: Path) -> None:
+    for command in of("run"):
+        if command.page == page:
+            execute(command, tmp_path)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("command", of("full"), ids=str)
-def test_it_runs_for_minutes(command: Command, tmp_path: Path) -> None:
-    execute(command, tmp_path)
+@pytest.mark.parametrize("page", pages("full"))
+def test_also_what_takes_minutes(page: str, tmp_path: Path) -> None:
+    for command in ALL:
+        if command.page == page and command.how != "parse":
+            execute(command, tmp_path)
 
 
 def anchors(page: Path) -> set[str]:
