@@ -100,7 +100,12 @@ def states(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_an_ended_search_resumes_to_the_same_answer(tmp_path: Path, end: signal.Signals) -> None:
-    code = f"import executor_tasks, sys; executor_tasks.drive(sys.argv[1], {MANY}, 0.4)"
+    # A shell starts what it sends to the background with SIGINT ignored, and children inherit that.
+    code = (
+        "import executor_tasks, signal, sys; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"executor_tasks.drive(sys.argv[1], {MANY}, 0.4)"
+    )
     script = tmp_path / "drive.py"
     script.write_text(f"if __name__ == '__main__':\n    {code}\n")
     tests = Path(__file__).parent
