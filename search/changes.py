@@ -65,12 +65,35 @@ def follow(before: Design, after: Design) -> Design:
     plans = plan_design(before)
     shapes = [TileShape(plan.tiles[0].rows, plan.tiles[0].cols) for plan in plans]
     old = _demand(before.accelerator, plans, shapes)
-    new = _demand(after.accelerator, unbounded_plans(after), shapes)
+    whole = unbounded_plans(after)
+    new = _demand(after.accelerator, whole, _shapes(plans, whole))
     depths = vars(before.accelerator.buffers)
     return with_depths(
         after,
         {key: -(-depths[key] * new[key] // old[key]) for key in depths if old[key]},
     )
+
+
+def _shapes(plans: Sequence[PassPlan], others: Sequence[PassPlan]) -> list[TileShape]:
+    """The tiles of ``plans`` for the passes of ``others``, of the same bundles.
+
+    Other lanes can join or split passes. Then a pass takes the tile of that pass of its bundle with
+    which it shares most layers, in whole steps of its own pooling.
+    """
+    if [plan.item.layers for plan in plans] == [plan.item.layers for plan in others]:
+        return [TileShape(plan.tiles[0].rows, plan.tiles[0].cols) for plan in plans]
+
+    def alike(plan: PassPlan, other: PassPlan) -> tuple[bool, int]:
+        mine = {layer.token for layer in plan.item.layers}
+        shared = len(mine & {layer.token for layer in other.item.layers})
+        return plan.item.bundle == other.item.bundle, shared
+
+    found = []
+    for other in others:
+        like = max(plans, key=lambda plan: alike(plan, other))
+        first, step = like.tiles[0], other.item.scale
+        found.append(TileShape(-(-first.rows // step) * step, -(-first.cols // step) * step))
+    return found
 
 
 def _demand(

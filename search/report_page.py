@@ -7,11 +7,13 @@ of a user's is escaped, also inside the JSON that the timeline's script reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from typing import Any
 
+from search.differences import told
+from search.report_parts import legend, lines, share, stack, table
 from search.report_roofline import roofline
 
 Record = Mapping[str, Any]
@@ -32,10 +34,29 @@ PARTS = {
 }
 
 
+TOO_LONG = (
+    '<p class="soft">This run is too long to be looked at burst by burst: no timeline, no stalls '
+    "by cause, no time by bundle. Fewer --frames have them.</p>"
+)
+SECTIONS = {
+    "headline": "At a glance",
+    "timeline-part": "Timeline",
+    "stalls": "Where the cycles went",
+    "bundles": "Bundles",
+    "roofline": "Roofline",
+    "resources": "Resources",
+    "energy": "Energy of a frame",
+    "changes": "What to change next",
+    "verified": "What was verified",
+}
+
+
 def page(report: Record) -> str:
     """The whole file."""
     name = escape(report["design"])
-    parts = "\n".join(_sections(report))
+    bodies = dict(_sections(report))
+    parts = "\n".join(_section(key, body) for key, body in bodies.items())
+    links = "\n".join(f'<a href="#{key}">{SECTIONS[key]}</a>' for key in list(bodies)[1:])
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -50,8 +71,11 @@ def page(report: Record) -> str:
 <header>
 <h1>{name}</h1>
 <p>{escape(report["device"])}, {report["clock_mhz"]:g} MHz, W{report["weight_bits"]}
-F{report["feature_bits"]}; simulated {escape(report["when"])}</p>
+F{report["feature_bits"]}; simulated {_when(report["when"])}</p>
 <button id="theme" type="button">Light or dark</button>
+<nav aria-label="Sections">
+{links}
+</nav>
 </header>
 <main>
 {parts}
@@ -59,10 +83,16 @@ F{report["feature_bits"]}; simulated {escape(report["when"])}</p>
 <footer><p>Cycles are exact: the simulator agrees with the RTL in every one. LUT, FF and power are
 models. Written by tandem report.</p></footer>
 <script id="report" type="application/json">{embedded(report)}</script>
-{_script(report)}
+<script>
+{_file("report.js")}</script>
 </body>
 </html>
 """
+
+
+def _when(stamp: str) -> str:
+    """A time of ISO 8601 in UTC, for people."""
+    return escape(stamp[:16].replace("T", " ") + " UTC" if stamp.endswith("+00:00") else stamp)
 
 
 def embedded(report: Record) -> str:
@@ -70,33 +100,28 @@ def embedded(report: Record) -> str:
     return json.dumps(report, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _script(report: Record) -> str:
-    return f"<script>\n{_file('report.js')}</script>" if report["timeline"] else ""
-
-
 def _file(name: str) -> str:
     return files("search").joinpath(name).read_text(encoding="utf-8")
 
 
-def _sections(report: Record) -> Iterator[str]:
-    yield _section("headline", "At a glance", _headline(report))
-    if report["timeline"]:
-        yield _section("timeline-part", "Timeline", _timeline(report))
+def _sections(report: Record) -> Iterator[tuple[str, str]]:
+    yield "headline", _headline(report)
+    yield "timeline-part", _timeline(report) if report["timeline"] else TOO_LONG
     if report["stalls"]:
-        yield _section("stalls", "Where the cycles went", _stalls(report))
-    yield _section("bundles", "Bundles", _bundles(report))
-    yield _section("roofline", "Roofline", roofline(report["roofline"]))
-    yield _section("resources", "Resources", _resources(report["simulation"]["resources"]))
-    yield _section("energy", "Energy of a frame", _energy(report["energy_mj"]))
+        yield "stalls", _stalls(report)
+    yield "bundles", _bundles(report)
+    yield "roofline", roofline(report["roofline"])
+    yield "resources", _resources(report["simulation"]["resources"])
+    yield "energy", _energy(report["energy_mj"])
     if report["sensitivities"]:
-        yield _section("changes", "What to change next", _changes(report["sensitivities"]))
-    yield _section("verified", "What was verified", _verified(report["verified"]))
+        yield "changes", _changes(report["sensitivities"])
+    yield "verified", _verified(report["verified"])
 
 
-def _section(name: str, title: str, body: str) -> str:
+def _section(name: str, body: str) -> str:
     return (
         f'<section id="{name}" aria-labelledby="{name}-title">\n'
-        f'<h2 id="{name}-title">{title}</h2>\n{body}\n</section>'
+        f'<h2 id="{name}-title">{SECTIONS[name]}</h2>\n{body}\n</section>'
     )
 
 
@@ -121,7 +146,8 @@ def _headline(report: Record) -> str:
     verdict = report["verified"]
     state = "not verified on the RTL" if verdict is None else _verdict(verdict)
     return (
-        f'<dl class="cards">{cards}</dl>\n<p>{escape(report["bottleneck"])}</p>'
+        f'<dl class="cards">{cards}</dl>\n<p><strong>Bottleneck:</strong> '
+        f"{escape(report['bottleneck'])}</p>"
         f'\n<p class="soft">{escape(state)}</p>'
     )
 
@@ -139,81 +165,41 @@ def _timeline(report: Record) -> str:
     )
     return (
         f'<div class="tools">{tools}</div>\n'
-        f'<canvas id="timeline" tabindex="0" role="img" aria-label="{label}"></canvas>\n'
-        f'<p id="what" role="status">{frames} frames, {cycles:,} cycles. Point at a bar; wheel, '
-        "pinch or + and - zoom, drag or arrow keys move. A name is bundle/tile.</p>\n"
-        + _legend(report)
+        "<noscript><p>The timeline needs JavaScript; its sums are in tables below.</p></noscript>\n"
+        f'<canvas id="timeline" tabindex="0" role="application" aria-label="{label}"></canvas>\n'
+        f'<p id="what" role="status">{frames} frames, {cycles:,} cycles. Point at a bar or tap it. '
+        "Drag or arrow keys move; pinch, + and - zoom, and the wheel after a click. "
+        "A name is bundle/tile.</p>\n" + legend(_used(report), report["words"])
     )
 
 
-def _legend(report: Record) -> str:
-    causes = report["stalls"]["causes"] if report["stalls"] else report["words"]
-    items = "".join(
-        f'<li><i style="background:var(--{cause})"></i>{escape(report["words"][cause])}</li>'
-        for cause in causes
-    )
-    return f'<ul class="legend">{items}</ul>'
-
-
-def _stack(name: str, account: Record, words: Record) -> str:
-    total = sum(account.values()) or 1
-    bars = "".join(
-        f'<i style="width:{100 * cycles / total:.3f}%;background:var(--{cause})" '
-        f'title="{escape(words[cause])}: {cycles:,} cycles, {cycles / total:.1%}"></i>'
-        for cause, cycles in account.items()
-        if cycles
-    )
-    busy = account["busy"] / total
-    return (
-        f'<span>{escape(name)}</span><div class="bar" role="img" '
-        f'aria-label="{escape(name)}: busy {busy:.1%}">{bars}</div>'
-    )
+def _used(report: Record) -> list[str]:
+    """Causes that some unit has cycles of."""
+    accounts = report["stalls"]["units"].values()
+    return [key for key in report["stalls"]["causes"] if any(item[key] for item in accounts)]
 
 
 def _stalls(report: Record) -> str:
     stalls, words = report["stalls"], report["words"]
-    units = "".join(_stack(name, account, words) for name, account in stalls["units"].items())
+    units = "".join(stack(name, account, words) for name, account in stalls["units"].items())
     bundles = {
-        name: "".join(_stack(f"bundle {key}", account, words) for key, account in found.items())
+        name: lines("".join(stack(f"bundle {key}", part, words) for key, part in found.items()))
         for name, found in stalls["bundles"].items()
     }
     others = "".join(
-        f'<h3>{escape(name)}</h3><div class="stack">{bars}</div>'
-        for name, bars in bundles.items()
-        if name != "mac"
+        f"<h3>{escape(name)}</h3>{bars}" for name, bars in bundles.items() if name != "mac"
     )
     heads = ["unit", *(words[cause] for cause in stalls["causes"]), "sum"]
     rows = [
         [name, *(f"{account[cause]:,}" for cause in stalls["causes"]), f"{sum(account.values()):,}"]
         for name, account in stalls["units"].items()
     ]
+    figures = table(SECTIONS["stalls"], heads, rows)
     return (
-        f'<div class="stack">{units}</div>\n{_legend(report)}\n'
-        f'<h2 style="margin-top:16px">The MAC array by bundle</h2>\n<div class="stack">'
-        f"{bundles['mac']}</div>\n"
+        f"{lines(units)}\n{legend(_used(report), words)}\n"
+        f"<h3>The MAC array by bundle</h3>\n{bundles['mac']}\n"
         f"<details><summary>The other units by bundle</summary>{others}</details>\n"
-        f"<details><summary>All figures, in cycles</summary>{_table(heads, rows)}</details>"
-    )
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = ()) -> str:
-    """A table that scrolls by itself where the screen is narrow."""
-    head = "".join(
-        f'<th scope="col"{" class=text" if index in text else ""}>{escape(item)}</th>'
-        for index, item in enumerate(heads)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="text">{escape(item)}</td>' if index in text else f"<td>{escape(item)}</td>"
-            for index, item in enumerate(row)
-        )
-        + "</tr>\n"
-        for row in rows
-    )
-    return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="table">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
+        f"<details><summary>All figures, in cycles</summary>{figures}</details>"
     )
 
 
@@ -222,31 +208,31 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def _bundles(report: Record) -> str:
-    heads = ["bundle", "layers", "tiles", "ms", "cycles", "M MACs", "useful", "MB", "MACs a byte"]
+    heads = [
+        "bundle", "layers", "tiles", "ms", "cycles", "M MACs", "useful", "MB", "MACs a byte",
+        "G MAC/s",
+    ]  # fmt: skip
     rows = [
         [
             str(item["bundle"]), item["layers"], f"{item['tiles']:,}", _or_dash(item["ms"], ".3f"),
             _or_dash(item["cycles"], ",.0f"), f"{item['macs'] / 1e6:.2f}",
             _or_dash(item["useful"], ".1%"), f"{item['ddr_bytes'] / 1e6:.3f}",
-            f"{item['macs_per_byte']:.1f}",
+            f"{item['macs_per_byte']:.1f}", _or_dash(item["gmacs_per_s"], ".2f"),
         ]
         for item in report["bundles"]
     ]  # fmt: skip
-    note = '<p class="soft">Of a frame; cycles of the MAC array that went to the bundle.</p>'
-    return _table(heads, rows, (1,)) + note
+    return table(SECTIONS["bundles"], heads, rows, (1,)) + (
+        '<p class="soft">Of a frame; cycles of the MAC array that went to the bundle. MACs a byte '
+        "and G MAC/s count what the MAC array does. The program, which the sequencer reads, is "
+        "traffic of no bundle.</p>"
+    )
 
 
 def _resources(found: Record) -> str:
-    bars = []
-    for key, title in RESOURCES:
-        need, limit = found[key], found["limits"][key]
-        share = need / limit
-        colour = "var(--busy)" if share <= 1 else "var(--bad)"
-        bars.append(
-            f'<span>{title}</span><div class="bar" role="img" aria-label="{need:,} of {limit:,}">'
-            f'<i style="width:{min(100.0, 100 * share):.2f}%;background:{colour}" '
-            f'title="{need:,} of {limit:,}"></i></div>'
-        )
+    bars = "".join(
+        share(title, found[key] / found["limits"][key], _of(found[key], found["limits"][key]))
+        for key, title in RESOURCES
+    )
     rows = [[part["name"], *(f"{part[key]:,}" for key, _ in RESOURCES)] for part in found["parts"]]
     rows.append(["all", *(f"{found[key]:,}" for key, _ in RESOURCES)])
     rows.append(["device", *(f"{found['limits'][key]:,}" for key, _ in RESOURCES)])
@@ -256,26 +242,30 @@ def _resources(found: Record) -> str:
         for item in found["shortages"]
     )
     heads = ["part", *(title for _, title in RESOURCES)]
-    return f'<div class="stack">{"".join(bars)}</div>{lacks}{_table(heads, rows)}'
+    return f"{lines(bars)}{lacks}{table(SECTIONS['resources'], heads, rows)}"
+
+
+def _of(need: int, limit: int) -> str:
+    return f"{need:,} of {limit:,}, {need / limit:.0%}"
 
 
 def _energy(energy: Record) -> str:
     total = sum(energy.values())
-    rows = [
-        [PARTS.get(name, name), f"{value:.3f}", f"{value / total:.1%}"]
-        for name, value in sorted(energy.items(), key=lambda item: -item[1])
-    ]
-    rows.append(["all", f"{total:.3f}", "100.0%"])
-    return _table(["part", "mJ a frame", "share"], rows)
+    ranked = sorted(energy.items(), key=lambda item: -item[1])
+    bars = "".join(
+        share(PARTS.get(name, name), value / total, f"{value:.3f} mJ, {value / total:.1%}")
+        for name, value in ranked
+    )
+    return f"{lines(bars)}\n<p>{total:.3f} mJ in all.</p>"
 
 
 def _changes(study: Record) -> str:
     heads = ["change", "FPS", "gain", "DSP48E1", "RAMB18", "LUT", "FF", "W", "what it takes"]
     rows = [
         [
-            item["sentence"], f"{item['fps']:.2f}", f"{item['fps_gain']:+.2f}",
-            *(f"{item['paid'].get(key, 0):+,}" for key, _ in RESOURCES),
-            f"{item['power_change_w']:+.3f}", item["needs"],
+            _change(item), f"{item['fps']:.2f}", _signed(item["fps_gain"], 2),
+            *(_signed(item["paid"].get(key, 0)) for key, _ in RESOURCES),
+            _signed(item["power_change_w"], 3), item["needs"],
         ]
         for item in study["sensitivities"]
     ]  # fmt: skip
@@ -287,13 +277,24 @@ def _changes(study: Record) -> str:
         f"<details><summary>Not possible</summary><ul>{refused}</ul></details>" if refused else ""
     )
     note = f'<p class="soft">{study["simulations"]} designs simulated, each to the cycle.</p>'
-    return _table(heads, rows, (0, 8)) + note + more
+    return table(SECTIONS["changes"], heads, rows, (0, 8)) + note + more
+
+
+def _change(item: Record) -> str:
+    caveat = f"; {item['caveat']}" if item["caveat"] else ""
+    return f"{item['title']} ({told(item['edits'])}){caveat}"
+
+
+def _signed(value: float, digits: int = 0) -> str:
+    """With its sign; what is nothing at this precision is a plain 0."""
+    shown = f"{value:+,.{digits}f}"
+    return shown if shown.strip("+-0.,") else "0"
 
 
 def _verdict(found: Record) -> str:
     differ = found["value_mismatches"] + found["event_mismatches"] + found["counter_mismatches"]
     verdict = "0 differ" if found["exact"] else f"{differ:,} differ"
-    return f"verified on the RTL on {found['when']}: {verdict}"
+    return f"verified on the RTL on {_when(found['when'])}: {verdict}"
 
 
 def _verified(found: Record | None) -> str:
@@ -311,6 +312,7 @@ def _verified(found: Record | None) -> str:
     weights = found["network"] or f"random, seed {found['seed']}"
     return (
         f'<p class="{colour}">{escape(_verdict(found))}</p>'
-        f"<p>Weights: {escape(str(weights))}. Image: {escape(str(found['image_source']))}. "
-        f"Frames: {found['frames']}.</p>" + _table(["compared", "number", "differ"], rows)
+        f"<p>Weights: {escape(weights)}. Image: {escape(found['image_source'])}. "
+        f"Frames: {found['frames']}.</p>"
+        + table(SECTIONS["verified"], ["compared", "number", "differ"], rows)
     )

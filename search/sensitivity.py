@@ -50,6 +50,7 @@ class Sensitivity:
     edits: Edits  # key of the design file: before, after
     design: Design
     parts: tuple[str, ...] = ()  # of a pair: the names of its changes
+    caveat: str = ""  # what a simulation cannot say
 
     @property
     def faster(self) -> bool:
@@ -70,6 +71,7 @@ class Sensitivity:
             "title": self.title,
             "sentence": self.sentence,
             "needs": self.needs,
+            "caveat": self.caveat,
             "fps": self.fps,
             "fps_gain": self.fps_gain,
             "cycles_per_frame": self.cycles_per_frame,
@@ -244,6 +246,7 @@ class _Bench:
             edits=edits,
             design=design,
             parts=parts,
+            caveat=change.caveat,
         )
 
 

@@ -41,7 +41,16 @@ def last_verified(folder: Path, design: Design) -> dict[str, Any] | None:
         found = json.loads((folder / FOLDER / f"{design.name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    wanted = {*KEPT, "when"}
-    if not isinstance(found, dict) or not wanted <= set(found):
+    if not isinstance(found, dict) or not all(_sound(found, key) for key in (*KEPT, "when")):
         return None
     return found if found.get("digest") == digest(design) else None
+
+
+def _sound(found: Mapping[str, Any], key: str) -> bool:
+    """Whether a record of a file has this key, with a value as :func:`keep_verified` writes it."""
+    kinds: tuple[type, ...] = (int,)
+    if key in ("network", "image_source", "when"):
+        kinds = (str, type(None)) if key == "network" else (str,)
+    elif key == "rtl_seconds":
+        kinds = (int, float)
+    return key in found and isinstance(found[key], kinds)

@@ -15,7 +15,7 @@ from model.design import Design, load_design
 from model.errors import TandemError
 from search.report_command import report_command
 from search.report_data import Asked, report_data
-from search.report_page import embedded, page
+from search.report_page import _signed, embedded, page
 from testbench.verified_record import FOLDER, KEPT, keep_verified, last_verified
 
 
@@ -102,7 +102,12 @@ def test_what_was_verified_is_said_for_exactly_this_design(tiny: Design, tmp_pat
     assert found is not None
     assert found["exact"]
     assert last_verified(tmp_path, replace(tiny, clock_khz=50_000)) is None
-    (tmp_path / FOLDER / "tiny.json").write_text('{"exact": tr')
+    path = tmp_path / FOLDER / "tiny.json"
+    sound = json.loads(path.read_text())
+    for key, value in (("values", "many"), ("frames", None), ("when", 5), ("network", [])):
+        path.write_text(json.dumps({**sound, key: value}))
+        assert last_verified(tmp_path, tiny) is None
+    path.write_text('{"exact": tr')
     assert last_verified(tmp_path, tiny) is None
 
 
@@ -113,6 +118,20 @@ def test_a_verified_design_says_so(tiny: Design, tmp_path: Path) -> None:
     text = page(report_data(tiny, asked))
     assert "verified on the RTL on" in text
     assert "0 differ" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.004, 2, "0"),
+        (-0.004, 2, "0"),
+        (0.005001, 2, "+0.01"),
+        (-1234.0, 0, "-1,234"),
+        (10, 0, "+10"),
+    ],
+)
+def test_what_is_nothing_when_rounded_has_no_sign(value: float, digits: int, text: str) -> None:
+    assert _signed(value, digits) == text
 
 
 def test_the_command_writes_page_and_json(

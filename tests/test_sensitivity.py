@@ -18,7 +18,16 @@ from model.schedule import plan_design
 from model.tiling import TileShape, needs
 from model.toml_reader import Table
 from search.board_changes import BOARD_CHANGES, device_text, next_grade, twice_the_width
-from search.changes import BOARD, CHANGES, NOTHING, RETRAINING, checked, follow, one_more_port
+from search.changes import (
+    BOARD,
+    CHANGES,
+    NOTHING,
+    RETRAINING,
+    checked,
+    follow,
+    one_more_port,
+    packed_lanes,
+)
 from search.inloop import evaluate_exact
 from search.measure import RESOURCES, evaluate
 from search.sensitivity import LARGER_CHIP, Study, sensitivities, study
@@ -101,6 +110,14 @@ def test_memories_follow_so_that_tiles_and_weight_groups_stay(root: Path, name: 
         found = needs(new.item, new.source, new.target, after.accelerator, shape)
         assert all(need.fits for need in found), found
         assert new.mac_weights.resident >= old.mac_weights.resident
+
+
+def test_memories_follow_where_more_lanes_join_passes(root: Path) -> None:
+    before = load_design(root / "designs" / "skrskr.toml")
+    (after,) = (checked(design) for design in packed_lanes(before))
+    assert len(plan_design(before)) == 9  # a map too narrow for its lanes is moved by a pass alone
+    assert len(plan_design(after)) == 8
+    assert evaluate_exact(after, 2).fps > 1.5 * evaluate_exact(before, 2).fps
 
 
 def test_a_design_that_stays_as_it_is_keeps_its_memories(dnn_a: Design) -> None:
